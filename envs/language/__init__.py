@@ -1,0 +1,1 @@
+"""What the language environments share: tools, dialects, and the base class."""

@@ -1,0 +1,1 @@
+"""Search: corpora, retrievers, questions and the environments over them."""

@@ -1,0 +1,1 @@
+"""palaestra: training grounds for agents."""
