@@ -1,0 +1,103 @@
+"""Cutting rollouts into episodes, for records and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from palaestra.rollouts import ArrayTurns, Rollout, tree_map
+
+__all__ = ["Cut", "EpisodeCutter"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """The columns of one finished episode.
+
+    Attributes:
+        slot: Where it was played.
+        number: The how-manieth episode of that slot, from 0.
+        observations: (T + 1, ...), or a nested dictionary or tuple of such.
+        turns: T of them.
+    """
+
+    slot: int
+    number: int
+    observations: Any
+    turns: ArrayTurns
+
+
+@dataclass(slots=True)
+class _Open:
+    """An episode that goes on in the next rollout."""
+
+    pieces: list[dict[str, Any]] = field(default_factory=list)
+
+
+class EpisodeCutter:
+    """Takes successive rollouts of the same slots and yields each episode when it is complete.
+
+    Rows that are not valid (resets under `NEXT_STEP`) belong to no episode. An episode that is still running when
+    the last rollout has been cut is not yielded.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Open] = {}
+
+    def cut(self, rollout: Rollout) -> Iterator[Cut]:
+        """The episodes that end in this rollout, by time of ending, then slot."""
+        finals = {(int(t), int(n)): e for e, (t, n) in enumerate(rollout.final_at)}
+        ended: list[tuple[int, Cut]] = []
+        for n in range(rollout.slots):
+            slot = int(rollout.slot[n])
+            for start, stop in _stretches(rollout.episode_id[:, n]):
+                rows = start + np.flatnonzero(rollout.valid[start:stop, n])
+                if not len(rows):
+                    continue
+                first, last = int(rows[0]), int(rows[-1])
+                self._open.setdefault(slot, _Open()).pieces.append(_piece(rollout, n, first, last + 1))
+                if (last, n) not in finals:
+                    continue
+                e = finals[last, n]
+                final = tree_map(lambda column, e=e: column[e], rollout.final_observations)
+                pieces = self._open.pop(slot).pieces
+                ended.append((last, Cut(slot, int(rollout.episode_id[last, n]), _seen(pieces, final), _turns(pieces))))
+        ended.sort(key=lambda item: (item[0], item[1].slot))
+        return (cut for _, cut in ended)
+
+
+def _stretches(episode_id: Any) -> Iterator[tuple[int, int]]:
+    """The [start, stop) of every run of equal episode numbers."""
+    edges = np.flatnonzero(np.diff(episode_id)) + 1
+    starts = [0, *edges.tolist()]
+    return zip(starts, [*edges.tolist(), len(episode_id)], strict=True)
+
+
+def _piece(rollout: Rollout, n: int, start: int, stop: int) -> dict[str, Any]:
+    return {
+        "observations": tree_map(lambda column: column[start:stop, n].copy(), rollout.observations),
+        "actions": tree_map(lambda column: column[start:stop, n].copy(), rollout.actions),
+        "rewards": rollout.rewards[start:stop, n].copy(),
+        "terminated": rollout.terminated[start:stop, n].copy(),
+        "truncated": rollout.truncated[start:stop, n].copy(),
+        "terms": {name: column[start:stop, n].copy() for name, column in rollout.terms.items()},
+    }
+
+
+def _join(pieces: list[dict[str, Any]], key: str) -> Any:
+    parts = [piece[key] for piece in pieces]
+    return tree_map(lambda *columns: np.concatenate(columns), *parts)
+
+
+def _seen(pieces: list[dict[str, Any]], final: Any) -> Any:
+    return tree_map(
+        lambda column, last: np.concatenate([column, np.asarray(last)[None]]), _join(pieces, "observations"), final
+    )
+
+
+def _turns(pieces: list[Mapping[str, Any]] | list[dict[str, Any]]) -> ArrayTurns:
+    joined = {key: _join(list(map(dict, pieces)), key) for key in ("actions", "rewards", "terminated", "truncated")}
+    return ArrayTurns(terms=_join(list(map(dict, pieces)), "terms"), **joined)

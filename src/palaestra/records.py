@@ -1,0 +1,393 @@
+"""Episodes as JSON: exact, canonical, versioned.
+
+A record is the same bytes for the same episode: keys are sorted, wall times are left out, arrays keep their dtype and
+bits. Large arrays and pictures go to a blob store and are read back on demand.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from palaestra.blobs import BlobRef, BlobStore
+from palaestra.episodes import (
+    Completion,
+    Episode,
+    EpisodeError,
+    ImagePart,
+    TextPart,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+from palaestra.errors import RecordError
+from palaestra.rollouts import ArrayTurns
+from palaestra.tasks import Task
+
+__all__ = [
+    "MIGRATIONS",
+    "SCHEMA_VERSION",
+    "LazySequence",
+    "decode_episode",
+    "decode_value",
+    "dump_line",
+    "encode_episode",
+    "encode_value",
+    "migrate",
+]
+
+SCHEMA_VERSION = 1
+
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
+
+MIGRATIONS: Mapping[int, Migration] = {}
+"""For every older schema version, the function that turns its records into the next version's."""
+
+_INLINE_BYTES = 4096  # larger arrays, pictures and byte strings become blobs
+
+
+def migrate(
+    record: Mapping[str, Any], migrations: Mapping[int, Migration] = MIGRATIONS, current: int = SCHEMA_VERSION
+) -> dict[str, Any]:
+    """A record of any known version as one of the current version.
+
+    Args:
+        record: A record as read from JSON.
+        migrations: From a version to the function that leads to the next.
+        current: The version to arrive at.
+
+    Raises:
+        RecordError: The record has no version, one that is newer than this palaestra, or one with no path from it.
+    """
+    data = dict(record)
+    version = data.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise RecordError(f"The record's schema_version is {version!r}; an integer up to {current} is needed.")
+    if version > current:
+        raise RecordError(
+            f"The record has schema version {version}, this palaestra reads up to {current}. Upgrade palaestra."
+        )
+    while version < current:
+        if version not in migrations:
+            raise RecordError(f"There is no migration from schema version {version} to {version + 1}.")
+        data = migrations[version](data)
+        version += 1
+        data["schema_version"] = version
+    return data
+
+
+class LazySequence(Sequence[Any]):
+    """A sequence whose items are decoded when they are asked for.
+
+    Args:
+        items: The encoded items.
+        decode: Decodes one.
+    """
+
+    def __init__(self, items: Sequence[Any], decode: Callable[[Any], Any]) -> None:
+        self._items, self._decode = items, decode
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> LazySequence: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return LazySequence(self._items[index], self._decode)
+        return self._decode(self._items[index])
+
+
+def encode_value(value: Any, blobs: BlobStore) -> Any:
+    """Anything an observation, action or info may hold, as JSON.
+
+    What JSON has no word for becomes an object with one key that starts with `$`.
+
+    Args:
+        value: None, bool, int, float, str, bytes, list, tuple, mapping with string keys, NumPy array or scalar,
+            tool call, tool result, part, blob reference; nested as one likes.
+        blobs: Takes what is too large to stand in a line.
+
+    Raises:
+        RecordError: The value is of another type, named in the message.
+    """
+    match value:
+        case None | bool() | str():
+            return value
+        case float() if not isinstance(value, np.floating):
+            return value if math.isfinite(value) else {"$float": repr(value)}
+        case int():
+            return int(value)
+        case np.ndarray() | np.generic():
+            return _encode_array(value, blobs)
+        case tuple():
+            return {"$tuple": [encode_value(item, blobs) for item in value]}
+        case list():
+            return [encode_value(item, blobs) for item in value]
+        case Mapping():
+            return _encode_mapping(value, blobs)
+        case bytes():
+            return {"$bytes": _encode_bytes(value, "application/octet-stream", blobs)}
+        case BlobRef():
+            return {"$blob": _encode_ref(value)}
+        case TextPart():
+            return {"$text": value.text}
+        case ImagePart():
+            ref = value.data if isinstance(value.data, BlobRef) else blobs.put(value.data, value.media_type)
+            return {"$image": _encode_ref(ref)}
+        case ToolResult():
+            return {"$result": [[encode_value(part, blobs) for part in value.content], value.is_error]}
+        case ToolCall():
+            return {"$call": _encode_call(value, blobs)}
+    raise RecordError(
+        f"A {type(value).__module__}.{type(value).__qualname__} cannot be recorded; use None, bool, int, float, str, "
+        "bytes, list, tuple, a mapping with string keys, or a NumPy array."
+    )
+
+
+def decode_value(data: Any, blobs: BlobStore) -> Any:
+    """The inverse of `encode_value`.
+
+    Raises:
+        RecordError: The data were not written by `encode_value`.
+    """
+    if isinstance(data, list):
+        return [decode_value(item, blobs) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if len(data) != 1 or not next(iter(data)).startswith("$"):
+        return {key: decode_value(item, blobs) for key, item in data.items()}
+    (kind, body), *_ = data.items()
+    match kind:
+        case "$float":
+            return float(body)
+        case "$tuple":
+            return tuple(decode_value(item, blobs) for item in body)
+        case "$map":
+            return {key: decode_value(item, blobs) for key, item in body}
+        case "$array":
+            return _decode_array(body, blobs)
+        case "$bytes":
+            return _decode_bytes(body, blobs)
+        case "$blob":
+            return _decode_ref(body, blobs)
+        case "$text":
+            return TextPart(body)
+        case "$image":
+            ref = _decode_ref(body, blobs)
+            return ImagePart(ref, ref.media_type)
+        case "$result":
+            return ToolResult(tuple(decode_value(part, blobs) for part in body[0]), body[1])
+        case "$call":
+            return _decode_call(body, blobs)
+    raise RecordError(f"A record holds the unknown kind {kind!r}; it was written by another version of palaestra.")
+
+
+def _encode_mapping(value: Mapping[Any, Any], blobs: BlobStore) -> Any:
+    for key in value:
+        if not isinstance(key, str):
+            raise RecordError(f"A recorded mapping needs string keys, got {key!r} of type {type(key).__name__}.")
+    if any(key.startswith("$") for key in value):
+        return {"$map": [[key, encode_value(value[key], blobs)] for key in sorted(value)]}
+    return {key: encode_value(item, blobs) for key, item in value.items()}
+
+
+def _encode_bytes(data: bytes, media_type: str, blobs: BlobStore) -> Any:
+    if len(data) <= _INLINE_BYTES:
+        return base64.b64encode(data).decode()
+    return _encode_ref(blobs.put(data, media_type))
+
+
+def _decode_bytes(body: Any, blobs: BlobStore) -> bytes:
+    return base64.b64decode(body) if isinstance(body, str) else _decode_ref(body, blobs).read()
+
+
+def _encode_ref(ref: BlobRef) -> list[Any]:
+    return [ref.sha256, ref.size, ref.media_type]
+
+
+def _decode_ref(body: Sequence[Any], blobs: BlobStore) -> BlobRef:
+    return BlobRef(body[0], body[1], body[2], blobs)
+
+
+def _encode_array(value: Any, blobs: BlobStore) -> Any:
+    array = np.ascontiguousarray(value)
+    if array.dtype.hasobject:
+        raise RecordError("An array of Python objects cannot be recorded; use a list or tuple.")
+    dtype = array.dtype.newbyteorder("<")
+    data = array.astype(dtype, copy=False).tobytes()
+    return {"$array": [dtype.str, list(np.shape(value)), _encode_bytes(data, "application/x-array", blobs)]}
+
+
+def _decode_array(body: Sequence[Any], blobs: BlobStore) -> Any:
+    array = np.frombuffer(_decode_bytes(body[2], blobs), np.dtype(body[0])).reshape(body[1])
+    return array if body[1] else array[()]
+
+
+def _encode_call(call: ToolCall, blobs: BlobStore) -> dict[str, Any]:
+    # `seconds` is left out on purpose: a record does not depend on the clock.
+    return {
+        "name": call.name,
+        "arguments": encode_value(dict(call.arguments), blobs),
+        "result": encode_value(call.result, blobs),
+        "status": call.status,
+        "data": encode_value(dict(call.data), blobs),
+    }
+
+
+def _decode_call(body: Mapping[str, Any], blobs: BlobStore) -> ToolCall:
+    return ToolCall(
+        name=body["name"],
+        arguments=decode_value(body["arguments"], blobs),
+        result=decode_value(body["result"], blobs),
+        status=body["status"],
+        data=decode_value(body["data"], blobs),
+    )
+
+
+def _encode_completion(sample: Completion, blobs: BlobStore) -> dict[str, Any]:
+    return {
+        "token_ids": encode_value(np.asarray(sample.token_ids, np.int32), blobs),
+        "logprobs": encode_value(np.asarray(sample.logprobs, np.float32), blobs),
+        "context_ids": encode_value(np.asarray(sample.context_ids, np.int32), blobs),
+        "prefix_len": sample.prefix_len,
+        "images": [_encode_ref(ref) for ref in sample.images],
+        "finish_reason": sample.finish_reason,
+        "temperature": sample.temperature,
+        "top_p": sample.top_p,
+        "policy_version": sample.policy_version,
+        "model": sample.model,
+        "text": sample.text,
+    }
+
+
+def _decode_completion(body: Mapping[str, Any], blobs: BlobStore) -> Completion:
+    arrays = {name: decode_value(body[name], blobs) for name in ("token_ids", "logprobs", "context_ids")}
+    rest = {key: body[key] for key in body if key not in arrays and key != "images"}
+    return Completion(**arrays, **rest, images=tuple(_decode_ref(ref, blobs) for ref in body["images"]))
+
+
+def _encode_turn(turn: Turn, blobs: BlobStore) -> dict[str, Any]:
+    return {
+        "action": encode_value(turn.action, blobs),
+        "calls": [_encode_call(call, blobs) for call in turn.calls],
+        "reward": encode_value(float(turn.reward), blobs),
+        "terms": encode_value({name: float(value) for name, value in turn.terms.items()}, blobs),
+        "terminated": bool(turn.terminated),
+        "truncated": bool(turn.truncated),
+        "info": encode_value(dict(turn.info), blobs),
+        "completion": None if turn.completion is None else _encode_completion(turn.completion, blobs),
+    }
+
+
+def _decode_turn(t: int, body: Mapping[str, Any], blobs: BlobStore) -> Turn:
+    return Turn(
+        t=t,
+        action=decode_value(body["action"], blobs),
+        calls=tuple(_decode_call(call, blobs) for call in body["calls"]),
+        reward=decode_value(body["reward"], blobs),
+        terms=decode_value(body["terms"], blobs),
+        terminated=body["terminated"],
+        truncated=body["truncated"],
+        info=decode_value(body["info"], blobs),
+        completion=None if body["completion"] is None else _decode_completion(body["completion"], blobs),
+    )
+
+
+def encode_episode(episode: Episode, blobs: BlobStore) -> dict[str, Any]:
+    """The episode as a JSON object of the current schema version.
+
+    Turns and observations that are columns of arrays are written as columns, so 10,000 steps are a few blobs.
+
+    Raises:
+        RecordError: It holds something that cannot be recorded; the message names the type.
+    """
+    turns: Any
+    if isinstance(episode.turns, ArrayTurns):
+        turns = {"columns": encode_value(episode.turns.columns(), blobs)}
+    else:
+        turns = [_encode_turn(turn, blobs) for turn in episode.turns]
+    observations: Any = episode.observations
+    if isinstance(observations, np.ndarray):
+        observations = {"array": encode_value(observations, blobs)}
+    else:
+        observations = [encode_value(observation, blobs) for observation in observations]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "episode_id": episode.episode_id,
+        "group_id": episode.group_id,
+        "env_id": episode.env_id,
+        "env_kwargs": encode_value(dict(episode.env_kwargs), blobs),
+        "task": None if episode.task is None else encode_value(episode.task.to_json(), blobs),
+        "seed": int(episode.seed),
+        "attempt": episode.attempt,
+        "agent_id": episode.agent_id,
+        "world_id": episode.world_id,
+        "world_size": episode.world_size,
+        "status": episode.status,
+        "observations": observations,
+        "turns": turns,
+        "outcome": episode.outcome,
+        "info": encode_value(dict(episode.info), blobs),
+        "privileged": encode_value(dict(episode.privileged), blobs),
+        "error": None if episode.error is None else episode.error.to_json(),
+    }
+
+
+def decode_episode(record: Mapping[str, Any], blobs: BlobStore) -> Episode:
+    """The inverse of `encode_episode`, for records of every schema version; observations are decoded on demand.
+
+    Raises:
+        RecordError: The record is of an unknown version, or lacks a field.
+    """
+    data = migrate(record)
+    try:
+        turns: Sequence[Turn]
+        if isinstance(data["turns"], dict):
+            turns = ArrayTurns.from_columns(decode_value(data["turns"]["columns"], blobs))
+        else:
+            turns = [_decode_turn(t, turn, blobs) for t, turn in enumerate(data["turns"])]
+        observations: Any
+        if isinstance(data["observations"], dict):
+            observations = decode_value(data["observations"]["array"], blobs)
+        else:
+            observations = LazySequence(data["observations"], lambda item: decode_value(item, blobs))
+        error = data["error"]
+        return Episode(
+            episode_id=data["episode_id"],
+            group_id=data["group_id"],
+            env_id=data["env_id"],
+            env_kwargs=decode_value(data["env_kwargs"], blobs),
+            task=None if data["task"] is None else Task.from_json(decode_value(data["task"], blobs)),
+            seed=data["seed"],
+            attempt=data["attempt"],
+            agent_id=data["agent_id"],
+            world_id=data["world_id"],
+            world_size=data["world_size"],
+            status=data["status"],
+            observations=observations,
+            turns=turns,
+            outcome=data["outcome"],
+            info=decode_value(data["info"], blobs),
+            privileged=decode_value(data["privileged"], blobs),
+            error=None if error is None else EpisodeError(**error),
+            schema_version=SCHEMA_VERSION,
+        )
+    except (KeyError, TypeError, ValueError) as problem:
+        if isinstance(problem, RecordError):
+            raise
+        name = record.get("episode_id", "without id")
+        kind = type(problem).__name__
+        raise RecordError(f"The record of episode {name} cannot be read: {kind}: {problem}") from problem
+
+
+def dump_line(data: Mapping[str, Any]) -> bytes:
+    """A JSON object as one canonical line: sorted keys, no spaces, ASCII, ended by a line break."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -1,0 +1,170 @@
+"""Saving and restoring the whole state of an environment, wrappers included.
+
+>>> import palaestra                                                            # doctest: +SKIP
+>>> env = palaestra.make("palaestra/FactbookSearch-v0"); env.reset(seed=1)      # doctest: +SKIP
+>>> with palaestra.snapshot(env) as saved:                                      # doctest: +SKIP
+...     env.step("<search>Bhutan</search>")
+...     saved.restore()
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import gymnasium as gym
+
+from palaestra.errors import SnapshotError
+
+__all__ = ["ReplayLog", "Snapshot", "fork", "snapshot"]
+
+# What a wrapper holds that is not state: its inner environment, and what follows from its construction.
+_NOT_STATE = frozenset({"env", "_saved_kwargs", "_cached_spec", "_action_space", "_observation_space", "_metadata"})
+
+
+class ReplayLog(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
+    """Keeps seed, options and actions, so that any deterministic environment can be restored by playing them again.
+
+    Args:
+        env: The environment.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self)
+        gym.Wrapper.__init__(self, env)
+        self.log: tuple[int | None, dict[str, Any] | None, list[Any]] | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Resets and starts a new log. Only a seeded episode can be replayed."""
+        result = self.env.reset(seed=seed, options=options)
+        self.log = (seed, copy.deepcopy(options), [])
+        return result
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Steps and notes the action."""
+        result = self.env.step(action)
+        if self.log is not None:
+            self.log[2].append(copy.deepcopy(action))
+        return result
+
+
+class Snapshot:
+    """A saved state. As a context manager it only marks a stretch of code; `restore` may be called any number of times.
+
+    Args:
+        env: Where it was taken, and where it is restored by default.
+        wrappers: State of each wrapper, outermost first, with its class.
+        base: State of the unwrapped environment.
+        how: `exact`, or `replay`.
+    """
+
+    def __init__(
+        self, env: gym.Env[Any, Any], wrappers: list[tuple[type, dict[str, Any]]], base: Any, how: str
+    ) -> None:
+        self._env, self._wrappers, self._base, self.how = env, wrappers, base, how
+
+    def restore(self, env: gym.Env[Any, Any] | None = None) -> None:
+        """Brings an environment to the saved state.
+
+        Args:
+            env: Another instance with the same wrappers; by default the one it was taken from.
+
+        Raises:
+            SnapshotError: The wrappers differ, or the environment cannot restore this state.
+        """
+        target = self._env if env is None else env
+        chain = _chain(target)
+        if [type(wrapper) for wrapper in chain[:-1]] != [kind for kind, _ in self._wrappers]:
+            raise SnapshotError(
+                f"The snapshot was taken through {[kind.__name__ for kind, _ in self._wrappers]}, "
+                f"this environment has {[type(wrapper).__name__ for wrapper in chain[:-1]]}."
+            )
+        if self.how == "replay":
+            seed, options, actions = self._base
+            inner = next(wrapper for wrapper in chain if isinstance(wrapper, ReplayLog))
+            inner.reset(seed=seed, options=copy.deepcopy(options))
+            for action in actions:
+                inner.step(copy.deepcopy(action))
+        else:
+            chain[-1].restore_state(copy.deepcopy(self._base))
+        for wrapper, (_, state) in zip(chain[:-1], self._wrappers, strict=True):
+            wrapper.__dict__.update(copy.deepcopy(state))
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._base = None
+
+
+def _chain(env: gym.Env[Any, Any]) -> list[Any]:
+    """The wrappers from the outermost to the unwrapped environment."""
+    chain: list[Any] = [env]
+    while isinstance(chain[-1], gym.Wrapper):
+        chain.append(chain[-1].env)
+    return chain
+
+
+def _wrapper_state(wrapper: Any) -> dict[str, Any]:
+    state: Mapping[str, Any] = {key: value for key, value in vars(wrapper).items() if key not in _NOT_STATE}
+    try:
+        return copy.deepcopy(dict(state))
+    except Exception as error:
+        raise SnapshotError(
+            f"The wrapper {type(wrapper).__name__} holds state that cannot be copied "
+            f"({type(error).__name__}: {error}). Take the snapshot inside it."
+        ) from error
+
+
+def snapshot(env: gym.Env[Any, Any]) -> Snapshot:
+    """Saves the state of an environment and all its wrappers.
+
+    Environments of palaestra save themselves exactly. Any other deterministic environment can be saved when it is
+    wrapped in `ReplayLog` (`palaestra.make` does that for cards that say `replay`) and was reset with a seed.
+
+    Raises:
+        SnapshotError: Its state cannot be saved; the message says why.
+    """
+    chain = _chain(env)
+    wrappers = [(type(wrapper), _wrapper_state(wrapper)) for wrapper in chain[:-1]]
+    reason = f"{type(chain[-1]).__name__} has no snapshot_state"
+    if hasattr(chain[-1], "snapshot_state"):
+        try:
+            return Snapshot(env, wrappers, copy.deepcopy(chain[-1].snapshot_state()), "exact")
+        except SnapshotError as error:
+            reason = str(error)
+    log = next((wrapper.log for wrapper in chain if isinstance(wrapper, ReplayLog)), None)
+    if log is None:
+        raise SnapshotError(f"{reason}, and no ReplayLog with an episode wraps it.")
+    if log[0] is None:
+        raise SnapshotError("An episode can only be replayed when it was reset with a seed: call reset(seed=...).")
+    return Snapshot(env, wrappers, copy.deepcopy(log), "replay")
+
+
+def fork(env: gym.Env[Any, Any], n: int) -> list[gym.Env[Any, Any]]:
+    """New instances in the state of this one.
+
+    Args:
+        env: An environment made by `gym.make` or `palaestra.make`.
+        n: How many.
+
+    Raises:
+        SnapshotError: Its state cannot be saved, or it does not know how it was made.
+    """
+    if env.spec is None:
+        raise SnapshotError("Only an environment that was made by its id can be forked: use palaestra.make(...).")
+    saved = snapshot(env)
+    copies: list[gym.Env[Any, Any]] = []
+    try:
+        for _ in range(n):
+            copies.append(gym.make(env.spec))
+            saved.restore(copies[-1])
+    except BaseException:
+        for made in copies:
+            made.close()
+        raise
+    return copies
