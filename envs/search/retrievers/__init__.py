@@ -1,0 +1,5 @@
+"""Retrievers behind one protocol: BM25, dense, hybrid, and a client for remote ones."""
+
+from palaestra.envs.search.retrievers.base import MAX_QUERY_CHARS, Hit, Retriever
+
+__all__ = ["MAX_QUERY_CHARS", "Hit", "Retriever"]

@@ -1,0 +1,172 @@
+"""BM25 by bm25s, its index cached on disk and memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palaestra.envs.search.corpus import Corpus
+from palaestra.envs.search.retrievers.base import Hit, clean_query
+from palaestra.envs.search.retrievers.stored import open_stored, write_stored
+from palaestra.envs.search.retrievers.words import WORDS, words
+from palaestra.errors import ConfigError, DataError, MissingExtraError
+
+__all__ = ["BM25Retriever"]
+
+_MAX_WORDS = 1024
+
+
+class BM25Retriever:
+    """Ranks passages by BM25 over their titles and texts.
+
+    The score is Lucene's variant, as bm25s computes it (Lù 2024, "BM25S"): for the query words w, repetitions
+    included,
+
+        score(d) = sum over w of  ln(1 + (N - n_w + 0.5) / (n_w + 0.5)) * f / (f + k1 * (1 - b + b * |d| / avg |d|))
+
+    with N passages, n_w of them containing w, f occurrences of w in d, and |d| words in d. Words are cut as `words`
+    says. A query's first 1,024 words count (Lucene's limit, too). Passages that share no word with the query are not
+    hits.
+
+    The index lies in the cache under the corpus' digest and the parameters. A damaged one there is built anew; where
+    the cache cannot be written, the index is kept in memory and a warning says so.
+
+    Args:
+        corpus: The passages.
+        k1: Saturation of repeated words, at least 0. Small, as passages are short (Pyserini's value, also
+            Search-R1's).
+        b: Strength of the length normalisation, in [0, 1] (also Pyserini's).
+        index_dir: A folder of the caller's own for the index. It is built there if the folder does not exist, and
+            never touched if it exists.
+        cache_dir: Where indices are cached otherwise; None for palaestra's own cache.
+        progress: Whether to show bars while the index is built.
+
+    Raises:
+        MissingExtraError: bm25s or numba is not installed.
+        ConfigError: A parameter is out of range.
+        DataError: `index_dir` holds something else than the index of this corpus, or no passage has a word.
+    """
+
+    name = "bm25"
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        k1: float = 0.9,
+        b: float = 0.4,
+        index_dir: Path | None = None,
+        cache_dir: Path | None = None,
+        progress: bool = False,
+    ) -> None:
+        if not (k1 >= 0 and 0 <= b <= 1):
+            raise ConfigError(f"BM25 needs k1 >= 0 and 0 <= b <= 1; given were k1={k1} and b={b}.")
+        try:
+            import bm25s  # type: ignore[import-untyped]
+
+            from palaestra.envs.search.retrievers._topk import search
+        except ImportError as error:
+            raise MissingExtraError("BM25 retrieval", "search") from error
+        self.corpus = corpus
+        self._arguments = {"k1": k1, "b": b, "index_dir": index_dir, "cache_dir": cache_dir}
+        self._search = search
+        key = {
+            "corpus": corpus.digest,
+            "passages": len(corpus),
+            "words": WORDS,
+            "method": "lucene",
+            "k1": float(k1),
+            "b": float(b),
+        }
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        self.version = f"bm25-{digest[:16]}"
+        folder = index_dir or (cache_dir or _default_cache()) / f"bm25-{digest[:32]}"
+
+        def build() -> Any:
+            return _build(bm25s.BM25(k1=k1, b=b, method="lucene", backend="numba"), corpus, progress)
+
+        def load() -> Any:
+            open_stored(folder, key)
+            return bm25s.BM25.load(folder, mmap=True, show_progress=False)
+
+        index = _stored_or_built(folder, key, build, load, own=index_dir is not None)
+        self._vocabulary: dict[str, int] = index.vocab_dict
+        scores = index.scores
+        # Plain arrays over the mapped memory: numpy's memmap class costs microseconds at every call.
+        self._data: NDArray[np.float32] = np.asarray(scores["data"])
+        self._indices: NDArray[np.int32] = np.asarray(scores["indices"])
+        self._indptr: NDArray[np.int32] = np.asarray(scores["indptr"])
+        # Compiles now, or loads what numba cached, so that no query pays for it.
+        search(np.zeros(0, np.int32), self._data, self._indices, self._indptr, len(corpus), 1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.corpus, self._arguments)
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """The best passages for each query; see `Retriever.search`."""
+        if k < 1:
+            raise ConfigError(f"k must be at least 1, not {k}.")
+        return [self._search_one(query, min(k, len(self.corpus))) for query in queries]
+
+    def _search_one(self, query: str, k: int) -> list[Hit]:
+        lookup = self._vocabulary.get
+        found = [token for word in words(clean_query(query)) if (token := lookup(word)) is not None][:_MAX_WORDS]
+        if not found:
+            return []
+        tokens = np.array(found, np.int32)
+        positions, scores = self._search(tokens, self._data, self._indices, self._indptr, len(self.corpus), k)
+        corpus = self.corpus
+        return [
+            Hit(corpus[position], score, rank)
+            for rank, (position, score) in enumerate(zip(positions.tolist(), scores.tolist(), strict=True), 1)
+        ]
+
+
+def _build(index: Any, corpus: Corpus, progress: bool) -> Any:
+    vocabulary: dict[str, int] = {}
+    # Arrays of 4 bytes a word: lists would take twice to nine times as much for millions of passages.
+    tokens = [
+        array("i", [vocabulary.setdefault(word, len(vocabulary)) for word in words(f"{passage.title}\n{passage.text}")])
+        for passage in corpus
+    ]
+    if not vocabulary:
+        raise DataError(corpus.source or "the passages given", "No passage has a word, so nothing can be found in it.")
+    index.index((tokens, vocabulary), create_empty_token=False, show_progress=progress)
+    return index
+
+
+def _stored_or_built(
+    folder: Path, key: dict[str, Any], build: Callable[[], Any], load: Callable[[], Any], *, own: bool
+) -> Any:
+    if own and folder.exists():
+        return load()
+    try:
+        return load()
+    except DataError:
+        index = build()
+    try:
+        write_stored(folder, key, lambda path: index.save(path, show_progress=False))
+        return load()
+    except OSError as error:
+        if own:
+            raise DataError(folder, f"The index cannot be written there: {error.strerror or error}") from error
+        warnings.warn(f"The index could not be cached in '{folder}' ({error}); it is kept in memory.", stacklevel=4)
+        return index
+
+
+def _default_cache() -> Path:
+    from palaestra.cache import cache_dir
+
+    return cache_dir("search", "indices")
+
+
+def _rebuild(corpus: Corpus, arguments: dict[str, Any]) -> BM25Retriever:
+    return BM25Retriever(corpus, **arguments)
