@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import warnings
 from array import array
 from collections.abc import Callable, Sequence
@@ -70,14 +71,14 @@ class BM25Retriever:
         if not (k1 >= 0 and 0 <= b <= 1):
             raise ConfigError(f"BM25 needs k1 >= 0 and 0 <= b <= 1; given were k1={k1} and b={b}.")
         try:
-            import bm25s  # type: ignore[import-untyped]
+            import bm25s
 
-            from palaestra.envs.search.retrievers._topk import search
+            from palaestra.envs.search.retrievers import _topk
         except ImportError as error:
             raise MissingExtraError("BM25 retrieval", "search") from error
         self.corpus = corpus
         self._arguments = {"k1": k1, "b": b, "index_dir": index_dir, "cache_dir": cache_dir}
-        self._search = search
+        self._topk, self._own = _topk, threading.local()
         key = {
             "corpus": corpus.digest,
             "passages": len(corpus),
@@ -105,7 +106,7 @@ class BM25Retriever:
         self._indices: NDArray[np.int32] = np.asarray(scores["indices"])
         self._indptr: NDArray[np.int32] = np.asarray(scores["indptr"])
         # Compiles now, or loads what numba cached, so that no query pays for it.
-        search(np.zeros(0, np.int32), self._data, self._indices, self._indptr, len(corpus), 1)
+        self._best(np.zeros(0, np.int32), 1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.corpus, self._arguments)
@@ -121,13 +122,21 @@ class BM25Retriever:
         found = [token for word in words(clean_query(query)) if (token := lookup(word)) is not None][:_MAX_WORDS]
         if not found:
             return []
-        tokens = np.array(found, np.int32)
-        positions, scores = self._search(tokens, self._data, self._indices, self._indptr, len(self.corpus), k)
+        positions, scores = self._best(np.array(found, np.int32), k)
         corpus = self.corpus
         return [
             Hit(corpus[position], score, rank)
             for rank, (position, score) in enumerate(zip(positions.tolist(), scores.tolist(), strict=True), 1)
         ]
+
+    def _best(self, tokens: NDArray[np.int32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        try:
+            scores = self._own.scores
+        except AttributeError:
+            scores = self._own.scores = self._topk.scratch(len(self.corpus))
+        found: tuple[NDArray[np.int32], NDArray[np.float32]]
+        found = self._topk.search(tokens, self._data, self._indices, self._indptr, scores, k)
+        return found
 
 
 def _build(index: Any, corpus: Corpus, progress: bool) -> Any:
