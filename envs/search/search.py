@@ -74,7 +74,7 @@ class SearchEnv(LanguageEnv):
     ## Arguments
     | Parameter | Type | Default | Description |
     | --- | --- | --- | --- |
-    | `corpus` | path, iterable | `None` | JSONL with `id`, `title`, `text` (or Search-R1's `id`, `contents`), or passages |
+    | `corpus` | path, iterable | `None` | JSONL of `id`, `title`, `text` (or `id`, `contents`), or passages |
     | `questions` | path, tasks | `None` | A question file (HotpotQA, 2WikiMultihopQA, MuSiQue, NQ), or tasks |
     | `retriever` | str, Retriever | `"bm25"` | `bm25`, `dense`, `hybrid`, the URL of a retrieval server, or an object |
     | `top_k` | int | `3` | Passages a search returns |
@@ -92,7 +92,7 @@ class SearchEnv(LanguageEnv):
     >>> import gymnasium as gym, palaestra
     >>> env = gym.make(
     ...     "palaestra/Search-v0",
-    ...     corpus=[("1", "Bhutan", "The capital of Bhutan is Thimphu."), ("2", "Peru", "The capital of Peru is Lima.")],
+    ...     corpus=[("1", "Bhutan", "Its capital is Thimphu."), ("2", "Peru", "Its capital is Lima.")],
     ...     questions=[{"id": "q1", "question": "What is the capital of Peru?", "golden_answers": ["Lima"]}],
     ... )
     >>> observation, info = env.reset(seed=0)
