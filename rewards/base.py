@@ -1,37 +1,64 @@
-"""The four kinds of reward design, and what they are given."""
+"""The four kinds of reward design, and what they are given.
+
+- `StepReward`: while acting, over N slots at once.
+- `Credit`: afterwards, with whole episodes in view.
+- `Transform`: numbers to numbers.
+- `Advantage`: from credited batches to what a policy gradient is weighted by.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palaestra.episodes import Episode, ToolCall
+from palaestra.errors import ConfigError
 from palaestra.models import Judge, Scorer
 from palaestra.rollouts import Rollout
 
-__all__ = ["Advantage", "Credit", "CreditBatch", "CreditResult", "Models", "StepReward", "Transform", "Transition"]
+__all__ = [
+    "Advantage",
+    "CompositeStepReward",
+    "Credit",
+    "CreditBatch",
+    "CreditLevel",
+    "CreditResult",
+    "Models",
+    "StepReward",
+    "Transform",
+    "Transition",
+    "check_requires",
+    "kind_of",
+    "score_step",
+]
+
+CreditLevel = Literal["episode", "turn", "token"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transition:
     """One step of N slots, as a step reward sees it.
 
+    Observations and actions are columns: arrays with the slots along the first axis, or nested dictionaries and
+    tuples of such arrays. What is no array by itself (text) stands in an object array (N,).
+
     Attributes:
         slot: int64 (N,).
         episode_id: (N,), which episode each slot is in.
-        valid: bool (N,); the others get 0 and change no state.
-        observation: (N, ...), or a sequence of N.
-        action: (N, ...), or a sequence of N.
+        valid: bool (N,); the others get 0 and change no state. False for the resets of `NEXT_STEP`, for slots that
+            wait to be reset, and for steps that failed.
+        observation: (N, ...).
+        action: (N, ...).
         next_observation: What truly followed, the final observation at an episode's end; never the autoreset one.
         reward: float64 (N,), the environment's own.
         terminated: bool (N,).
         truncated: bool (N,).
         calls: Tool calls of each slot, for text environments.
-        privileged: Ground truth of each slot, where the environment gives any.
+        privileged: Ground truth of each slot's episode; given to rewards that ask for it by `requires`.
     """
 
     slot: NDArray[np.int64]
@@ -52,15 +79,22 @@ class StepReward(Protocol):
 
     `scope` says what it remembers: `stateless`, `episodic` (within an episode), or `learned` (across episodes; it
     lives once, beside the learner, and an instance inside an asynchronous worker is an error). `version` counts
-    updates and is recorded with every step that it scores.
+    updates and is recorded with every step that a `learned` reward scores. `requires` is empty or {"privileged"}.
     """
 
     name: str
     scope: Literal["stateless", "episodic", "learned"]
     version: int
+    requires: frozenset[str]
 
     def reset(self, slots: NDArray[np.int64], episode_ids: Sequence[Any], observations: Any) -> None:
-        """New episodes begin in these slots."""
+        """New episodes begin in these slots.
+
+        Args:
+            slots: int64 (K,), which.
+            episode_ids: K of them.
+            observations: The first observations, columns (K, ...) in the order of `slots`.
+        """
         ...
 
     def __call__(self, transition: Transition) -> NDArray[np.float64]:
@@ -80,6 +114,15 @@ class StepReward(Protocol):
         ...
 
 
+@runtime_checkable
+class CompositeStepReward(StepReward, Protocol):
+    """A step reward made of named parts, each of which keeps its name in `Turn.terms` and reports."""
+
+    def with_terms(self, transition: Transition) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+        """The reward (N,), and its parts by name, unweighted, each (N,)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """What a credit may ask. None where there is none; `requires` is checked before the first rollout."""
@@ -96,18 +139,21 @@ class CreditResult:
         values: One array an episode, float64: (1,) at level `episode`, (T,) at `turn`, one value a sampled token at
             `token`. None where it does not apply (a failed episode, no ground truth).
         level: The level of all values.
+        terms: The parts of the values by name, unweighted, each at a level of its own; empty where there is one part.
         metrics: For logs.
     """
 
     values: Sequence[NDArray[np.float64] | None]
-    level: Literal["episode", "turn", "token"]
+    level: CreditLevel
+    terms: Mapping[str, CreditResult] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Credit(Protocol):
     """Rewards afterwards, with the whole episode in view.
 
-    `requires` is a subset of `scorer`, `judge`, `answers`, `calls`, `hidden`.
+    `requires` is a subset of `scorer`, `judge`, `hidden` (what models give) and `outcome`, `answers`, `calls` (what the
+    environment's episodes carry); `check_requires` compares it with what there is.
     """
 
     name: str
@@ -163,3 +209,85 @@ class Advantage(Protocol):
     def __call__(self, batch: CreditBatch) -> NDArray[np.float64]:
         """Advantages, float64 (B, L), 0 where there is no position or the episode is not valid."""
         ...
+
+    def metrics(self, batch: CreditBatch) -> Mapping[str, float]:
+        """For logs: what was dropped, and why."""
+        ...
+
+
+_REMEDIES: Mapping[str, str] = {
+    "scorer": "give a language model that scores tokens",
+    "judge": "give a language model that answers prompts",
+    "hidden": "give a language model that shows its hidden states",
+    "outcome": "choose a verifiable environment, or the reward 'env'",
+    "answers": "choose an environment whose tasks have accepted answers",
+    "calls": "choose an environment with tools",
+}
+
+
+def kind_of(reward: object) -> Literal["step", "credit"]:
+    """Whether something is a `StepReward` or a `Credit`.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if callable(reward) and hasattr(reward, "name"):
+        if hasattr(reward, "scope"):
+            return "step"
+        if hasattr(reward, "requires"):
+            return "credit"
+    raise ConfigError(
+        f"A {type(reward).__name__} is no reward: a step reward has `name` and `scope`, a credit `name` and `requires`."
+    )
+
+
+def check_requires(reward: StepReward | Credit, available: Collection[str]) -> None:
+    """Refuses a reward that could not work here; called before the first rollout.
+
+    Args:
+        reward: The reward.
+        available: What there is, of the words that `requires` may hold.
+
+    Raises:
+        ConfigError: Something is missing; the message says what would help.
+    """
+    missing = sorted(frozenset(getattr(reward, "requires", ())) - frozenset(available))
+    if missing:
+        help_ = "; ".join(f"'{what}': {_REMEDIES.get(what, 'give it')}" for what in missing)
+        raise ConfigError(f"The reward '{reward.name}' needs what is not there. {help_[0].upper()}{help_[1:]}.")
+
+
+def score_step(
+    reward: StepReward, transition: Transition
+) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Calls a step reward once and splits what it gives into its named parts.
+
+    Args:
+        reward: Any step reward.
+        transition: The step.
+
+    Returns:
+        The reward, float64 (N,), exactly 0 where the transition is not valid, and its parts by name, unweighted.
+
+    Raises:
+        ConfigError: The reward gave another shape, or a number that is not finite.
+    """
+    if isinstance(reward, CompositeStepReward):
+        values, terms = reward.with_terms(transition)
+    else:
+        values = reward(transition)
+        terms = {reward.name: values}
+    return _checked(reward.name, values, transition), {
+        name: _checked(name, part, transition) for name, part in terms.items()
+    }
+
+
+def _checked(name: str, values: Any, transition: Transition) -> NDArray[np.float64]:
+    array = np.asarray(values, np.float64)
+    if array.shape != transition.valid.shape:
+        raise ConfigError(f"The step reward '{name}' gave {array.shape}; one value a slot is {transition.valid.shape}.")
+    array = np.where(transition.valid, array, 0.0)
+    if not np.isfinite(array).all():
+        slots = transition.slot[~np.isfinite(array)].tolist()
+        raise ConfigError(f"The step reward '{name}' gave a number that is not finite in the slots {slots}.")
+    return array

@@ -6,6 +6,7 @@ environment. Rewards, agents and the harness are in `palaestra.rewards`, `palaes
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from palaestra.catalogue import register_built_in
@@ -32,9 +33,12 @@ __version__ = "0.1.0"
 
 # Names of upper floors that the face offers; they are imported when first used.
 _LAZY = {"with_reward": "palaestra.rewards.wrappers:with_reward"}
+_FLOORS = ("agents", "envs", "harness", "rewards")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _FLOORS:
+        return importlib.import_module(f"palaestra.{name}")
     if name in _LAZY:
         return load_object(_LAZY[name])
     raise AttributeError(f"module 'palaestra' has no attribute '{name}'")

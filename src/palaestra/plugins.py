@@ -12,11 +12,12 @@ environments (`palaestra.register`) and rewards (`palaestra.rewards.register`) w
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from palaestra.errors import PalaestraError, UnknownNameError
+from palaestra.errors import ConfigError, PalaestraError, UnknownNameError, nearest
 
 __all__ = ["PLUGIN_GROUP", "Registry", "load_object", "load_plugins"]
 
@@ -48,19 +49,22 @@ def load_plugins() -> tuple[str, ...]:
     """Imports every installed plugin (Python imports each only once) and returns their names.
 
     Raises:
-        PalaestraError: A plugin does not import; it is named, with its package, and the cause is chained.
+        PalaestraError: A plugin does not import; it is named, with its package, and the cause is chained. The other
+            plugins are loaded all the same.
     """
-    names = []
+    names: list[str] = []
+    broken: list[tuple[str, Exception]] = []
     for point in sorted(entry_points(group=PLUGIN_GROUP), key=lambda point: point.name):
         try:
             point.load()
         except Exception as error:
             package = point.dist.name if point.dist is not None else "unknown package"
-            raise PalaestraError(
-                f"The plugin '{point.name}' ({point.value}, from {package}) does not load: "
-                f"{type(error).__name__}: {error}. Mend or uninstall that package."
-            ) from error
-        names.append(point.name)
+            broken.append((f"'{point.name}' ({point.value}, from the package '{package}')", error))
+        else:
+            names.append(point.name)
+    if broken:
+        told = "; ".join(f"{where} does not load: {type(error).__name__}: {error}" for where, error in broken)
+        raise PalaestraError(f"The plugin {told}. Mend or uninstall the package.") from broken[0][1]
     return tuple(names)
 
 
@@ -101,13 +105,18 @@ class Registry(Generic[T]):
         self._targets[name] = target
 
     def get(self, name: str) -> Callable[..., T]:
-        """The factory of this name; on a miss, plugins are loaded once and asked.
+        """The factory of this name; on a miss, plugins are loaded and asked.
 
         Raises:
             UnknownNameError: Nothing has this name; the nearest is suggested.
+            PalaestraError: Nothing has this name, and a plugin that might have it does not load.
         """
         if name not in self._targets:
-            load_plugins()
+            try:
+                load_plugins()
+            except PalaestraError:
+                if name not in self._targets:
+                    raise
         try:
             target = self._targets[name]
         except KeyError:
@@ -122,5 +131,25 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: Nothing has this name.
+            ConfigError: The factory does not take one of the keyword arguments, or needs another.
         """
-        return self.get(name)(**kwargs)
+        factory = self.get(name)
+        _check_arguments(f"The {self.what} '{name}'", factory, kwargs)
+        return factory(**kwargs)
+
+
+def _check_arguments(who: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
+    """Compares keyword arguments with a signature, so that a typing error is not a bare TypeError from within."""
+    parameters = inspect.signature(factory).parameters
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    accepted = {name: parameter for name, parameter in parameters.items() if parameter.kind in kinds}
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for given in kwargs:
+            if given not in accepted:
+                hint = nearest(given, accepted) or "It takes no options."
+                raise ConfigError(f"{who} has no option '{given}'. {hint}")
+    missing = [
+        name for name, parameter in accepted.items() if parameter.default is parameter.empty and name not in kwargs
+    ]
+    if missing:
+        raise ConfigError(f"{who} needs the option(s) {', '.join(missing)}.")

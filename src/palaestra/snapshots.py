@@ -90,7 +90,10 @@ class Snapshot:
         else:
             chain[-1].restore_state(copy.deepcopy(self._base))
         for wrapper, (_, state) in zip(chain[:-1], self._wrappers, strict=True):
-            wrapper.__dict__.update(copy.deepcopy(state))
+            if hasattr(wrapper, "restore_state"):
+                wrapper.restore_state(state)
+            else:
+                wrapper.__dict__.update(copy.deepcopy(state))
 
     def __enter__(self) -> Snapshot:
         return self
@@ -110,6 +113,10 @@ def _chain(env: gym.Env[Any, Any]) -> list[Any]:
 
 
 def _wrapper_state(wrapper: Any) -> dict[str, Any]:
+    # A wrapper may say itself what its state is: one around a learned reward must not copy the reward.
+    if hasattr(wrapper, "snapshot_state"):
+        own: dict[str, Any] = wrapper.snapshot_state()
+        return own
     state: Mapping[str, Any] = {key: value for key, value in vars(wrapper).items() if key not in _NOT_STATE}
     try:
         return copy.deepcopy(dict(state))
