@@ -9,8 +9,12 @@ from dataclasses import dataclass
 __all__ = ["Borders", "read_borders"]
 
 _SEGMENT = re.compile(
-    r"(?P<name>[A-Z][^\d;,()]*?)(?: \([^()\d]*\))? (?P<km>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?) km(?: \([^()]*\))?(?:; |, | and |$)"
+    r"(?P<name>[A-Z][^\d;,()]*?)(?: \([^()\d]*\))? (?P<km>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?) km"
+    r"(?: \([^()]*\))?(?:; |, | and |$)"
 )
+
+
+_UNION = "ee"  # the European Union, which borders what its members border
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class Borders:
 
     Attributes:
         complete: Entry -> its neighbors, for entries whose list is whole: every name is known, every neighbor lists
-            the entry too, and the lengths add up to the stated total.
+            the entry too, nobody else lists it, and the lengths add up to the stated total.
         shared: Entry -> neighbors that list each other, whether or not the lists are whole.
         lengths: (entry, neighbor) -> length as the entry prints it ("1,136"), where it is one figure and the neighbor's
             is the same.
@@ -63,7 +67,10 @@ def read_borders(texts: Mapping[str, str], totals: Mapping[str, float], codes: M
     shared = {
         code: frozenset(other for other in found if code in lists.get(other, {})) for code, found in lists.items()
     }
-    complete = {code: tuple(lists[code]) for code in sorted(whole) if shared[code] == frozenset(lists[code])}
+    listing = {code: {other for other, found in lists.items() if code in found and other != _UNION} for code in lists}
+    complete = {
+        code: tuple(lists[code]) for code in sorted(whole) if shared[code] == frozenset(lists[code]) == listing[code]
+    }
     lengths = {
         (code, other): kms[0]
         for code, found in lists.items()

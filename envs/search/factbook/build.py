@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from palaestra import cache
 from palaestra.envs.search.factbook.passages import cut
+from palaestra.envs.search.factbook.proof import Proof
 from palaestra.envs.search.factbook.select import questions
 from palaestra.envs.search.factbook.source import Source, read_source
 from palaestra.envs.search.factbook.world import read_world
@@ -47,6 +48,8 @@ class Factbook:
 def build(source: Source | None = None) -> Factbook:
     """Builds the corpus and the questions, without the cache. Takes seconds.
 
+    A question that its proof refutes is left out, so that no release of the data can bring in a wrong one.
+
     Args:
         source: The raw Factbook; the installed package by default.
 
@@ -56,7 +59,8 @@ def build(source: Source | None = None) -> Factbook:
     """
     entries = (source or read_source()).entries()
     corpus = cut(entries)
-    tasks = TaskSet(questions(read_world(entries, corpus)))
+    proof = Proof(corpus.passages)
+    tasks = TaskSet(task for task in questions(read_world(entries, corpus)) if not proof.problems(task))
     return Factbook(corpus.passages, tasks, _digest(*_files(corpus.passages, tasks).values()))
 
 

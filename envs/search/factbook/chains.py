@@ -36,19 +36,10 @@ def answers_of(world: World, fact: Fact) -> tuple[str, ...]:
         if code is None:
             return (fact.answer,)
         return (world.names[code], *world.aliases[code])
-    others = (
-        {
-            normalise(other.answer)
-            for (_, key), other in world.facts.items()
-            if key == fact.attribute and normalise(other.answer) != normalise(fact.answer)
-        }
-        if fact.number is None
-        else set()
-    )
     kept = {normalise(fact.answer): fact.answer}
     for alias in fact.aliases:
         key = normalise(alias)
-        if key and key not in others:
+        if key and (fact.number is not None or key not in world.taken[fact.attribute]):
             kept.setdefault(key, alias)
     return tuple(kept.values())
 
@@ -60,7 +51,7 @@ def _rank(*key: object) -> bytes:
 def _ask(world: World, noun: Noun, attribute: str) -> Draft | None:
     """The question for an attribute of the country a phrase stands for."""
     fact = world.fact(noun.code, attribute)
-    if fact is None or not fact.answer:
+    if fact is None or not fact.answer or fact.number == 0:
         return None
     answers = answers_of(world, fact)
     form = ("value", attribute, noun.form)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from palaestra.envs.search.factbook.english import DESCRIBE, RELATE, RELATE_ON, pick
+from palaestra.envs.search.factbook.english import DESCRIBE, RELATE, RELATE_NAMED, RELATE_ON, pick
 from palaestra.envs.search.factbook.facts import ATTRIBUTES, Fact
 from palaestra.envs.search.factbook.names import fold, normalise, with_article
 from palaestra.envs.search.factbook.world import World
@@ -209,14 +209,16 @@ def related(world: World, noun: Noun, relation: str) -> Noun | None:
         fact = world.facts[noun.code, keys[relation]]
         step = fact_step(world, fact)
         year = str(fact.year or "")
-    text = pick(RELATE[relation], noun.form, relation).format(x=noun.text, year=year)
+    options = RELATE[relation] if noun.steps else RELATE[relation] + RELATE_NAMED[relation]
+    text = pick(options, noun.form, relation).format(x=noun.text, year=year)
     on = pick(RELATE_ON[relation], noun.form, relation).format(year=year)
     told = (*(noun.told or (noun.text,)), on)
     return Noun(text, (relation, noun.form), code, (*noun.steps, step), noun.hidden | {code}, noun.named, told)
 
 
 _COMMON = frozenset(
-    ["republic", "islands", "island", "united", "states", "north", "south", "east", "west", "new", "saint", "democratic", "federated", "central", "african", "guinea", "and", "the", "of", "papua", "country", "state", "kingdom", "western", "equatorial"]
+    """republic islands island united states north south east west new saint democratic federated central african
+    guinea and the of papua country state kingdom western equatorial""".split()  # noqa: SIM905
 )
 
 

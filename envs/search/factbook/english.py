@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-__all__ = ["ASK", "DESCRIBE", "RELATE", "RELATE_ON", "STORY", "last_slot", "listed", "pick", "sentence"]
+__all__ = ["ASK", "DESCRIBE", "RELATE", "RELATE_NAMED", "RELATE_ON", "STORY", "last_slot", "listed", "pick", "sentence"]
 
 _Templates = Mapping[str, tuple[str, ...]]
 
@@ -142,7 +142,7 @@ ASK: _Templates = MappingProxyType(
         ),
         "legislature": (
             "What is the local name of the legislature of {x}?",
-            "How is the legislature called, in the local language, of {x}?",
+            "What is the local-language name for the legislature of {x}?",
             "By what local name is the national legislature of {x} known?",
             "Give the local-language name of the legislature of {x}.",
             "In the local language, what is the name of the legislature of {x}?",
@@ -164,36 +164,36 @@ ASK: _Templates = MappingProxyType(
         "export partners": (
             "Which country took the largest share, in {year}, of the exports of {x}?",
             "In {year}, what was the largest export partner of {x}?",
-            "Which country was in {year} the leading destination of exports from {x}?",
+            "Which country was the {year} leading destination of exports from {x}?",
             "In {year}, where did the largest share of exports go from {x}?",
             "Name the {year} top export partner of {x}.",
         ),
         "import partners": (
             "Which country supplied the largest share, in {year}, of the imports of {x}?",
             "In {year}, what was the largest import partner of {x}?",
-            "Which country was in {year} the leading source of the imports of {x}?",
+            "Which country was the {year} leading source of imports to {x}?",
             "In {year}, which country was the biggest supplier of imports to {x}?",
             "Name the {year} top import partner of {x}.",
         ),
         "exports": (
             "What was the most valuable export commodity in {year} of {x}?",
-            "Which commodity, by value, headed in {year} the exports of {x}?",
+            "Which commodity, by value, headed the {year} exports of {x}?",
             "In {year}, which commodity ranked first by value among the exports of {x}?",
             "What was the top export commodity in {year} of {x}?",
             "Which commodity comes first in the {year} list of exports of {x}?",
         ),
         "imports": (
             "What was the most valuable import commodity in {year} of {x}?",
-            "Which commodity, by value, headed in {year} the imports of {x}?",
+            "Which commodity, by value, headed the {year} imports of {x}?",
             "In {year}, which commodity ranked first by value among the imports of {x}?",
             "What was the top import commodity in {year} of {x}?",
             "Which commodity comes first in the {year} list of imports of {x}?",
         ),
         "crops": (
-            "What was in {year} the top agricultural product, by tonnage, of {x}?",
-            "By tonnage, what was in {year} the largest agricultural product of {x}?",
+            "What was the {year} top agricultural product, by tonnage, of {x}?",
+            "By tonnage, what was the {year} top agricultural product of {x}?",
             "In {year}, which agricultural product ranked first by tonnage in {x}?",
-            "By weight, what was in {year} the leading agricultural product of {x}?",
+            "By weight, what was the {year} leading agricultural product of {x}?",
             "Which product heads the {year} list of agricultural products, by tonnage, of {x}?",
         ),
         "highest point": (
@@ -221,106 +221,106 @@ ASK: _Templates = MappingProxyType(
             "What is, in square kilometers, the total area of {x}?",
             "In square kilometers, how large is {x}?",
             "How large, in square kilometers, is {x}?",
-            "Give in square kilometers the total area of {x}.",
+            "Give, in square kilometers, the total area of {x}.",
             "In square kilometers, how big is the total area of {x}?",
         ),
         "coastline": (
             "In kilometers, what is the length of the coastline of {x}?",
             "How many kilometers long is the coastline of {x}?",
             "How many kilometers of coastline does {x} have?",
-            "Give in kilometers the length of the coastline of {x}.",
+            "Give, in kilometers, the length of the coastline of {x}.",
             "In kilometers, how long is the coast of {x}?",
         ),
         "land boundaries": (
             "In kilometers, what is the total length of the land boundaries of {x}?",
             "How many kilometers of land boundaries, in total, does {x} have?",
             "In total, how many kilometers long are the land borders of {x}?",
-            "Give in kilometers the total length of the land boundaries of {x}.",
-            "How long together, in kilometers, are all land borders of {x}?",
+            "Give, in kilometers, the total length of the land boundaries of {x}.",
+            "How many kilometers long, all together, are the land borders of {x}?",
         ),
         "forest": (
-            "What percentage was forest, in {year}, of the land of {x}?",
-            "In {year}, how many percent of the land was forest in {x}?",
+            "What was the {year} percentage of forest in the land of {x}?",
+            "In {year}, what percentage of the land was forest in {x}?",
             "In {year}, what share of the land was covered by forest in {x}?",
             "What was the {year} percentage of forest in the land use of {x}?",
             "Give the {year} share of forest in the land use of {x}.",
         ),
         "farmland": (
-            "What percentage was agricultural, in {year}, of the land of {x}?",
-            "In {year}, how many percent of the land was agricultural in {x}?",
+            "What was the {year} share of agricultural land in {x}?",
+            "In {year}, what percentage of the land was agricultural in {x}?",
             "In {year}, what share of the land was used for agriculture in {x}?",
             "What was the {year} percentage of agricultural land in {x}?",
             "Give the {year} share of agricultural land in {x}.",
         ),
         "population": (
-            "What was in {year} the total population of {x}?",
+            "What was the {year} total population of {x}?",
             "In {year}, how many people lived in {x}?",
             "In {year}, how many inhabitants did {x} have?",
             "Give the {year} figure for the total population of {x}.",
             "What does the World Factbook give as the {year} population of {x}?",
         ),
         "median age": (
-            "What was in {year} the median age in {x}?",
+            "What was the {year} median age in {x}?",
             "In {year}, what was the median age of the population of {x}?",
             "Give the {year} median age of the people of {x}.",
             "How old, in {year}, was the median inhabitant of {x}?",
             "What is the {year} median age for {x}?",
         ),
         "life expectancy": (
-            "What was in {year} the life expectancy at birth in {x}?",
+            "What was the {year} life expectancy at birth in {x}?",
             "In {year}, what was the life expectancy at birth of the population of {x}?",
             "In {year}, how many years could a newborn expect to live in {x}?",
             "Give the {year} life expectancy at birth in {x}.",
             "What is the {year} figure for life expectancy at birth in {x}?",
         ),
         "fertility": (
-            "What was in {year} the total fertility rate of {x}?",
+            "What was the {year} total fertility rate of {x}?",
             "In {year}, how many children were born per woman in {x}?",
             "Give the {year} total fertility rate of {x}.",
             "How many children per woman does the World Factbook give, for {year}, in {x}?",
             "What is the {year} figure for children born per woman in {x}?",
         ),
         "urban share": (
-            "What percentage was urban, in {year}, of the population of {x}?",
+            "What was the {year} urban share, in percent, of the population of {x}?",
             "In {year}, what share of the people lived in urban areas in {x}?",
             "Give the {year} urban share of the population of {x}.",
-            "In {year}, how many percent of the population were urban in {x}?",
+            "In {year}, what percentage of the population was urban in {x}?",
             "What was the {year} urban percentage of the population of {x}?",
         ),
         "physicians": (
             "How many physicians per 1,000 people were there in {year} in {x}?",
-            "What was in {year} the physician density per 1,000 population of {x}?",
+            "What was the {year} physician density per 1,000 population of {x}?",
             "In {year}, how many physicians were there per 1,000 inhabitants of {x}?",
             "Give the {year} number of physicians per 1,000 people in {x}.",
             "What is the {year} figure for physicians per 1,000 population in {x}?",
         ),
         "gdp": (
-            "At the official exchange rate, what was in {year} the GDP of {x}?",
-            "In {year}, how large was, at the official exchange rate, the GDP of {x}?",
+            "At the official exchange rate, what was the {year} GDP of {x}?",
+            "In {year}, how large, at the official exchange rate, was the GDP of {x}?",
             "Give the {year} GDP, at the official exchange rate, of {x}.",
-            "How many dollars was in {year}, at the official exchange rate, the GDP of {x}?",
+            "At the official exchange rate, how many dollars was the {year} GDP of {x}?",
             "What was the {year} GDP, at the official exchange rate, of {x}?",
         ),
         "airports": (
             "How many airports were there in {year} in {x}?",
-            "What was in {year} the number of airports in {x}?",
+            "What was the {year} number of airports in {x}?",
             "In {year}, how many airports were there in {x}?",
             "Give the {year} number of airports in {x}.",
             "How many airports does the World Factbook count, for {year}, in {x}?",
         ),
         "ports": (
             "How many ports were there in {year} in {x}?",
-            "What was in {year} the total number of ports in {x}?",
+            "What was the {year} total number of ports in {x}?",
             "In {year}, how many ports were there in {x}?",
             "Give the {year} total number of ports of {x}.",
             "How many ports does the World Factbook count, for {year}, in {x}?",
         ),
         "railways": (
             "In {year}, how many kilometers of railways were there in {x}?",
-            "In kilometers, what was in {year} the total length of the railways of {x}?",
+            "In kilometers, what was the {year} total length of the railways of {x}?",
             "In {year}, how many kilometers long was the railway network of {x}?",
-            "Give in kilometers the {year} total length of railways in {x}.",
-            "How many kilometers long were, in {year}, the railways of {x}?",
+            "Give, in kilometers, the {year} total length of railways in {x}.",
+            "How many kilometers long, in {year}, were the railways of {x}?",
         ),
         "border": (
             "How long is the land border between {x} and {y} in kilometers?",
@@ -443,8 +443,21 @@ RELATE: _Templates = MappingProxyType(
         ),
         "ruler": (
             "the country whose rule ended with the independence of {x}",
-            "the former ruling power that preceded the independence of {x}",
-            "the state that is named as the one left at the independence of {x}",
+            "the country from which independence was gained by {x}",
+        ),
+    }
+)
+
+RELATE_NAMED: _Templates = MappingProxyType(
+    {  # more of the same for names, which are short enough to stand in the middle
+        "longest": ("the country with which {x} shares its longest land border",),
+        "only neighbor": ("the only country with which {x} shares a land border",),
+        "export partner": ("the country to which {x} exported the most in {year}",),
+        "import partner": ("the country from which {x} imported the most in {year}",),
+        "ruler": (
+            "the country from which {x} gained its independence",
+            "the country that {x} became independent from",
+            "the state from which {x} became independent",
         ),
     }
 )

@@ -204,12 +204,20 @@ def _holiday(text: str) -> dict[str, object] | None:
     }
 
 
+_FRANCS = MappingProxyType(
+    {  # how the two CFA francs are called outside the Factbook
+        "XOF": ("CFA franc", "CFA francs", "West African CFA franc", "West African CFA francs"),
+        "XAF": ("CFA franc", "CFA francs", "Central African CFA franc", "Central African CFA francs"),
+    }
+)
+
+
 def _currency(text: str) -> dict[str, object] | None:
     match = re.fullmatch(r"(?P<name>[A-Za-z][A-Za-z ]+) \((?P<code>[A-Z]{3})\) per US dollar -", text)
     if not match:
         return None
     name, code = match["name"], match["code"]
-    aliases = [code]
+    aliases = [code, *_FRANCS.get(code, ())]
     head, _, last = name.rpartition(" ")
     if head and last.endswith("s") and not last.endswith("ss"):
         aliases.append(f"{head} {last[:-1]}")

@@ -15,7 +15,7 @@ _TITLES = (
 
 PERSON = (
     rf"(?P<title>{'|'.join(sorted(_TITLES, key=len, reverse=True))}) "
-    r"(?P<name>(?=[^()]*[^\W\d_a-z]{3})[^\W\d_][^()\d;,:]*?(?:, Jr\.)?) \(since (?:\d{1,2} )?(?:\w+ )?\d{4}\)"
+    r"(?P<name>(?=[^()]*[^\W\d_a-z]{3})(?![^A-ZÀ-Þ])[^()\d;,:]+?(?:, Jr\.)?) \(since (?:\d{1,2} )?(?:\w+ )?\d{4}\)"
 )
 """Pattern of an office holder: title, name with at least three capitals in a row, and since when."""
 

@@ -11,6 +11,7 @@ from palaestra.envs.search.factbook.chains import bridges, lookups
 from palaestra.envs.search.factbook.comparisons import comparisons
 from palaestra.envs.search.factbook.drafts import Describer, Draft
 from palaestra.envs.search.factbook.names import normalise, slug
+from palaestra.envs.search.factbook.sets import counts, intersections, superlatives
 from palaestra.envs.search.factbook.world import World
 from palaestra.tasks import Task, split_of
 
@@ -85,5 +86,8 @@ def questions(world: World) -> tuple[Task, ...]:
         *_choose(comparisons(world, describer, 3), 250, answer_share=0.03),
         *_choose(comparisons(world, describer, 4), 200, answer_share=0.03),
         *_choose(comparisons(world, describer, 2, described=True), 200, answer_share=0.03),
+        *_choose(intersections(world), 600, answer_share=0.03),
+        *_choose(superlatives(world, describer), 700, answer_share=0.03),
+        *_choose(counts(world, describer), 550, answer_share=0.25),
     ]
     return tuple(_task(world, draft) for draft in chosen)

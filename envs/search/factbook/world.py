@@ -52,6 +52,7 @@ class World:
         states: The sovereign states among the entries, sorted by code.
         facts: (entry, attribute) -> fact.
         borders: The land borders.
+        taken: Attribute -> the answers that its facts give, in SQuAD's normal form.
     """
 
     corpus: Corpus
@@ -61,6 +62,7 @@ class World:
     states: tuple[str, ...]
     facts: Mapping[tuple[str, str], Fact]
     borders: Borders
+    taken: Mapping[str, frozenset[str]]
 
     def fact(self, code: str, attribute: str) -> Fact | None:
         """The fact, if it is known."""
@@ -134,4 +136,8 @@ def read_world(entries: Sequence[Entry], corpus: Corpus) -> World:
         {code: fact.number or 0.0 for (code, key), fact in facts.items() if key == "land boundaries"},
         codes,
     )
-    return World(corpus, names, codes, _aliases(entries), states, facts, borders)
+    taken: dict[str, set[str]] = {}
+    for (_, key), fact in facts.items():
+        taken.setdefault(key, set()).add(normalise(fact.answer))
+    frozen = {key: frozenset(values) for key, values in taken.items()}
+    return World(corpus, names, codes, _aliases(entries), states, facts, borders, frozen)
