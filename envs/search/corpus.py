@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palaestra.envs.search.passages import Passage
+from palaestra.envs.search.sharing import Shared
 from palaestra.errors import ConfigError, DataError, UnknownNameError
 
-__all__ = ["Corpus", "load_corpus", "passage_from_fields"]
+__all__ = ["Corpus", "load_corpus", "passage_from_fields", "well_formed"]
 
 _ACCEPTED = "A passage has the fields 'id', 'title', 'text', or 'id' and 'contents' (title, line break, text)."
 _IN_MEMORY_BYTES = 256 * 2**20
+_FILES: Shared[Corpus] = Shared()
+"""Files in use; weakly held, so that several environments over one file hold its passages once."""
 
 
 class Corpus(Sequence[Passage]):
@@ -112,7 +115,13 @@ def load_corpus(
     if isinstance(source, Corpus):
         return source
     if isinstance(source, str | os.PathLike):
-        return _load_file(Path(source), in_memory)
+        path = Path(source)
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise DataError(path, f"The corpus cannot be read: {_reason(error)}") from error
+        key = (path.resolve(), facts.st_ino, facts.st_size, facts.st_mtime_ns, in_memory)
+        return _FILES.get(key, lambda: _load_file(path, in_memory))
     if not isinstance(source, Iterable) or isinstance(source, bytes | Mapping):
         raise ConfigError(
             f"A corpus is the path of a JSONL file or an iterable of passages, not {type(source).__name__}."
@@ -143,7 +152,7 @@ def passage_from_fields(fields: Mapping[str, Any]) -> Passage:
     else:
         text = _text(fields, "text")
         title = _text(fields, "title") if fields.get("title") is not None else ""
-    return Passage(_clean(str(passage_id)), " ".join(_clean(title).split()), _clean(text))
+    return Passage(well_formed(str(passage_id)), " ".join(well_formed(title).split()), well_formed(text))
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -160,7 +169,8 @@ def _split_contents(contents: str) -> tuple[str, str]:
     return title, text
 
 
-def _clean(text: str) -> str:
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for every unpaired surrogate, which no file or answer of a server could hold."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -8,6 +8,7 @@ import threading
 import warnings
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class BM25Retriever:
         except ImportError as error:
             raise MissingExtraError("BM25 retrieval", "search") from error
         self.corpus = corpus
-        self._arguments = {"k1": k1, "b": b, "index_dir": index_dir, "cache_dir": cache_dir}
+        self._again = partial(BM25Retriever, corpus, k1=k1, b=b, index_dir=index_dir, cache_dir=cache_dir)
         self._topk, self._own = _topk, threading.local()
         key = {
             "corpus": corpus.digest,
@@ -109,7 +110,7 @@ class BM25Retriever:
         self._best(np.zeros(0, np.int32), 1)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.corpus, self._arguments)
+        return self._again, ()
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The best passages for each query; see `Retriever.search`."""
@@ -175,7 +176,3 @@ def _default_cache() -> Path:
     from palaestra.cache import cache_dir
 
     return cache_dir("search", "indices")
-
-
-def _rebuild(corpus: Corpus, arguments: dict[str, Any]) -> BM25Retriever:
-    return BM25Retriever(corpus, **arguments)
