@@ -61,7 +61,10 @@ def comparisons(world: World, describer: Describer, size: int, *, described: boo
         size: Number of candidates, 2 to 4; exactly 2 where they are described.
         described: Whether the candidates are described by a fact of their own, not named.
     """
-    pools = {split: [code for code in world.states if split_of(code) == split] for split in ("train", "val", "test")}
+    pools = {
+        split: [code for code in world.states if split_of(world.group(code)) == split]
+        for split in ("train", "val", "test")
+    }
     place = 0
     for n in range(100_000):
         pool = pools[("train", "test", "train", "val", "train", "test", "train", "train")[n % 8]]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from palaestra.envs.search.factbook.english import DESCRIBE, RELATE, RELATE_NAMED, RELATE_ON, pick
-from palaestra.envs.search.factbook.facts import ATTRIBUTES, Fact
+from palaestra.envs.search.factbook.facts import ATTRIBUTES, Fact, search_words
 from palaestra.envs.search.factbook.names import fold, normalise, with_article
-from palaestra.envs.search.factbook.world import World
+from palaestra.envs.search.factbook.world import BORDERS, World
 
 __all__ = ["RELATIONS", "Describer", "Draft", "Form", "Noun", "Step", "follow", "leaks", "named", "related", "stems"]
 
@@ -92,7 +92,11 @@ def fact_step(world: World, fact: Fact, said: str | None = None) -> Step:
     """The step of reading one fact."""
     name, label = world.names[fact.code], ATTRIBUTES[fact.attribute].label
     dated = f" ({fact.year})" if fact.year else ""
-    return Step(f"{name}: {label}: {said or fact.answer}{dated}.", f"{name} {label}", (fact.passage,))
+    return Step(
+        f"{name}: {label}: {said or fact.answer}{dated}.",
+        f"{name}: {ATTRIBUTES[fact.attribute].query} of {name}",
+        (fact.passage,),
+    )
 
 
 def border_step(world: World, code: str, said: str) -> Step:
@@ -106,7 +110,7 @@ def border_step(world: World, code: str, said: str) -> Step:
         raise KeyError(code)
     return Step(
         f"{world.names[code]}: border countries: {said}.",
-        f"{world.names[code]} land boundaries border countries",
+        f"{world.names[code]}: {search_words(BORDERS)} of {world.names[code]}",
         (passage,),
     )
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from palaestra.envs.search.factbook.passages import Corpus, Path
 from palaestra.envs.search.factbook.people import PERSON, person
 
-__all__ = ["ATTRIBUTES", "Attribute", "Fact", "read_facts"]
+__all__ = ["ATTRIBUTES", "Attribute", "Fact", "read_facts", "search_words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,31 @@ class Attribute:
     path: Path
     label: str
     parse: Callable[[str], dict[str, object] | None]
+
+    @property
+    def query(self) -> str:
+        """Words that find the field of a country: section, field and subfield, and what stands beside them."""
+        return search_words(self.path)
+
+
+_BESIDE: Mapping[str, str] = MappingProxyType(
+    {  # field -> words that its passage holds besides; the figures themselves say too little
+        "Area": "land water sq km",
+        "Airports": "heliports",
+        "Capital": "geographic coordinates time difference",
+        "Coastline": "km",
+        "Exchange rates": "per US dollar",
+        "Land boundaries": "coastline km",
+        "Population": "male female nationality",
+        "Urbanization": "rate of urbanization",
+    }
+)
+
+
+def search_words(path: Path) -> str:
+    """The words of a path, each once, and those that stand beside its field."""
+    words = f"{' '.join(path)} {_BESIDE.get(path[1], '')}".replace(" - ", " ").split()
+    return " ".join(dict.fromkeys(words))
 
 
 _SCALE = {"": 1.0, " million": 1e6, " billion": 1e9, " trillion": 1e12}

@@ -140,6 +140,16 @@ def _title(entry: Entry, section: str, lines: Sequence[_Line]) -> str:
     return f"{entry.name}: {section}, {shown}"
 
 
+def _head(entry: Entry, section: str) -> str:
+    """The first line of a passage; it names the entry.
+
+    Fields do not repeat whose they are, so that without it a neighbor's passage with the same labels is as good a
+    match for a query. Measured with BM25 and the questions' own queries: all gold passages are among the first three
+    for 98 % of the questions, for 53 % without the line.
+    """
+    return f"Entry: {entry.name}. Section: {section} of {entry.name}."
+
+
 def cut(entries: Sequence[Entry]) -> Corpus:
     """Cuts the entries into passages of about 45 to 150 words.
 
@@ -168,7 +178,8 @@ def cut(entries: Sequence[Entry]) -> Corpus:
                     groups[-1].extend(block)
             for lines in filter(None, groups):
                 count += 1
-                passage = Passage(f"{slug(entry.name)}-{count:03d}", _title(entry, section, lines), _text(lines))
+                text_of_lines = f"{_head(entry, section)}\n{_text(lines)}"
+                passage = Passage(f"{slug(entry.name)}-{count:03d}", _title(entry, section, lines), text_of_lines)
                 passages.append(passage)
                 for line in lines:
                     text[entry.code, line.path] = line.text

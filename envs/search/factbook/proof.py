@@ -352,7 +352,7 @@ class Proof:
             shares = self._partners(key, name)
             if shares[0][1] - shares[1][1] < _CLEAR_SHARE:
                 raise Refuted(f"{name}: no clear first in {shares}")
-            return shares[0][0] == value
+            return bool(shares[0][0] == value)
         if key == "independent from":
             return self._ruler(name) in (value, self._codes.get(value))
         if key == "official language":

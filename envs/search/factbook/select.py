@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from palaestra.envs.search.factbook.chains import bridges, lookups
 from palaestra.envs.search.factbook.comparisons import comparisons
 from palaestra.envs.search.factbook.drafts import Describer, Draft
-from palaestra.envs.search.factbook.names import normalise, slug
+from palaestra.envs.search.factbook.names import normalise
 from palaestra.envs.search.factbook.sets import counts, intersections, superlatives
 from palaestra.envs.search.factbook.world import World
 from palaestra.tasks import Task, split_of
@@ -23,6 +23,7 @@ def _choose(drafts: Iterable[Draft], count: int, *, answer_share: float, group_s
     answers: Counter[str] = Counter()
     groups: Counter[str] = Counter()
     relations: Counter[str] = Counter()
+    typical: Counter[tuple[str, str]] = Counter()  # an answer should not follow from what is asked, either
     prompts: set[str] = set()
     chosen = 0
     for draft in drafts:
@@ -32,12 +33,14 @@ def _choose(drafts: Iterable[Draft], count: int, *, answer_share: float, group_s
             or answers[answer] >= max(2.0, answer_share * count)
             or groups[draft.group] >= max(2.0, group_share * count)
             or relations[draft.relation] >= max(2.0, 0.12 * count)
+            or typical[draft.relation, answer] >= max(2.0, 0.04 * count)
         ):
             continue
         prompts.add(draft.prompt)
         answers[answer] += 1
         groups[draft.group] += 1
         relations[draft.relation] += 1
+        typical[draft.relation, answer] += 1
         chosen += 1
         yield draft
         if chosen == count:
@@ -50,12 +53,12 @@ def _difficulty(draft: Draft) -> str:
 
 def _task(world: World, draft: Draft) -> Task:
     form = json.dumps(draft.form, ensure_ascii=False)
-    group = slug(world.names[draft.group])
+    group = world.group(draft.group)
     return Task(
         id=f"{draft.kind}-{group}-{hashlib.sha256(form.encode()).hexdigest()[:8]}",
-        group=draft.group,
+        group=group,
         prompt=draft.prompt,
-        split=split_of(draft.group),
+        split=split_of(group),
         truth={
             "answers": draft.answers,
             "gold_passages": tuple(step.passages for step in draft.steps),

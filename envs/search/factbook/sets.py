@@ -24,7 +24,7 @@ from palaestra.envs.search.factbook.drafts import (
 from palaestra.envs.search.factbook.english import ASK, DESCRIBE, last_slot, listed, pick, sentence
 from palaestra.envs.search.factbook.facts import Fact
 from palaestra.envs.search.factbook.measures import MEASURES, ranked
-from palaestra.envs.search.factbook.names import with_article
+from palaestra.envs.search.factbook.names import normalise, with_article
 from palaestra.envs.search.factbook.properties import properties
 from palaestra.envs.search.factbook.world import World
 
@@ -216,7 +216,7 @@ def _common_neighbors(world: World) -> Iterator[Draft]:
 
 
 def _fitting_neighbors(world: World) -> Iterator[Draft]:
-    for code in _mixed(world.states, "fitting neighbors") * 1:
+    for code in _mixed(world.states, "fitting neighbors"):
         others = _neighbors(world, code)
         if len(others) < 2:
             continue
@@ -236,7 +236,7 @@ def _fitting_neighbors(world: World) -> Iterator[Draft]:
 
 def _common_partners(world: World) -> Iterator[Draft]:
     trade = {code: partners for code in world.states if (partners := _partners(world, code))}
-    pairs = [(code, code) for code in trade] * 1 + list(combinations(sorted(trade), 2))
+    pairs = [(code, code) for code in trade] + list(combinations(sorted(trade), 2))
     for one, other in _mixed(pairs, "common partners"):
         fact, codes = trade[one]
         if one == other:
@@ -362,7 +362,7 @@ def _extreme_borders(world: World) -> Iterator[Draft]:
         others = _neighbors(world, code)
         if len(others) < 3 or not all((code, other) in borders.lengths for other in others):
             continue
-        order = sorted(others, key=lambda other: borders.km(code, other), reverse=most)  # noqa: B023
+        order = sorted(others, key=lambda other: borders.km(code, other), reverse=most)
         first, second = borders.km(code, order[0]), borders.km(code, order[1])
         if max(first, second) < (1 + LONGEST_GAP) * min(first, second):
             continue
@@ -383,8 +383,13 @@ def counts(world: World, describer: Describer) -> Iterator[Draft]:
         _count_partners(world),
     )
     for draft in _mixed_drafts(*sources):
-        if not leaks(world, draft.prompt, draft.hidden):
+        if not leaks(world, draft.prompt, draft.hidden) and not _says_number(draft):
             yield draft
+
+
+def _says_number(draft: Draft) -> bool:
+    """Whether the answer stands in the question as a number or a word ("more than 3", "the five largest")."""
+    return any(f" {answer} " in f" {normalise(draft.prompt)} " for answer in draft.answers)
 
 
 def _count(
@@ -396,7 +401,7 @@ def _count(
     group: str,
     hidden: Iterable[str],
 ) -> Draft:
-    answers = (str(number), _NUMBER_WORDS[number]) if number < len(_NUMBER_WORDS) else (str(number),)
+    answers: tuple[str, ...] = (str(number), *_NUMBER_WORDS[number : number + 1])
     answers += ("none",) if number == 0 else ()
     return Draft("count", relation, ("size", form), sentence(prompt), answers, steps, group, frozenset(hidden))
 
@@ -454,7 +459,7 @@ def _count_partners(world: World) -> Iterator[Draft]:
             continue
         second, more = trade[other]
         common = set(codes) & set(more)
-        if second.year != fact.year or len(common) < 2:
+        if second.year != fact.year or not common:
             continue
         form = ("both", ("export partners", _entry(world, one)), ("export partners", _entry(world, other)))
         prompt = pick(_COUNT_SHARED, form).format(x=x, y=y, year=fact.year)

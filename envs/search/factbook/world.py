@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from palaestra.envs.search.factbook.borders import Borders, read_borders
 from palaestra.envs.search.factbook.facts import Fact, read_facts
-from palaestra.envs.search.factbook.names import MENTIONS, fold, normalise
+from palaestra.envs.search.factbook.names import MENTIONS, fold, normalise, slug
 from palaestra.envs.search.factbook.passages import Corpus, Path
 from palaestra.envs.search.factbook.source import Entry
 
@@ -63,6 +63,10 @@ class World:
     facts: Mapping[tuple[str, str], Fact]
     borders: Borders
     taken: Mapping[str, frozenset[str]]
+
+    def group(self, code: str) -> str:
+        """The name of the group of tasks that an entry stands for ("cote-d-ivoire")."""
+        return slug(self.names[code])
 
     def fact(self, code: str, attribute: str) -> Fact | None:
         """The fact, if it is known."""
