@@ -152,7 +152,7 @@ def _parse(data: bytes, topk: int, max_topk: int, max_queries: int) -> tuple[lis
     if len(queries) > max_queries:
         raise ValueError(f"The field 'queries' may hold at most {max_queries:,} queries, not {len(queries):,}.")
     k = body.get("topk")
-    k = topk if k is None or k == 0 and not isinstance(k, bool) else k
+    k = topk if k is None or (k == 0 and not isinstance(k, bool)) else k
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= max_topk:
         raise ValueError(f"The field 'topk' must be an integer from 1 to {max_topk:,}.")
     scores = body.get("return_scores", False)

@@ -224,7 +224,7 @@ def test_the_index_of_another_corpus_is_an_error(corpus: Corpus, tmp_path: Path)
 
 def test_a_cache_that_cannot_be_written_costs_a_warning(corpus: Corpus, tmp_path: Path, bm25: BM25Retriever) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.warns(UserWarning, match="kept in memory"):
+    with pytest.warns(UserWarning, match="for every process"):
         retriever = BM25Retriever(corpus, cache_dir=tmp_path / "file")
     assert retriever.search(["Niger"], 3) == bm25.search(["Niger"], 3)
     with pytest.raises(DataError, match="cannot be written"):

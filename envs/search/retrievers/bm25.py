@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import warnings
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palaestra.cache import cache_dir as palaestra_cache
 from palaestra.envs.search.corpus import Corpus
 from palaestra.envs.search.retrievers.base import Hit, clean_query
-from palaestra.envs.search.retrievers.stored import open_stored, write_stored
+from palaestra.envs.search.retrievers.stored import open_or_build
 from palaestra.envs.search.retrievers.words import WORDS, words
 from palaestra.errors import ConfigError, DataError, MissingExtraError
 
@@ -39,7 +39,7 @@ class BM25Retriever:
     hits.
 
     The index lies in the cache under the corpus' digest and the parameters. A damaged one there is built anew; where
-    the cache cannot be written, the index is kept in memory and a warning says so.
+    the cache cannot be written, one is built for this process alone and a warning says so.
 
     Args:
         corpus: The passages.
@@ -90,16 +90,17 @@ class BM25Retriever:
         }
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         self.version = f"bm25-{digest[:16]}"
-        folder = index_dir or (cache_dir or _default_cache()) / f"bm25-{digest[:32]}"
+        folder = index_dir or (cache_dir or palaestra_cache("search")) / f"bm25-{digest[:32]}"
 
-        def build() -> Any:
-            return _build(bm25s.BM25(k1=k1, b=b, method="lucene", backend="numba"), corpus, progress)
+        def build(path: Path) -> None:
+            index = bm25s.BM25(k1=k1, b=b, method="lucene", backend="numba")
+            index.index(_tokens(corpus), create_empty_token=False, show_progress=progress)
+            index.save(path, show_progress=False)
 
-        def load() -> Any:
-            open_stored(folder, key)
-            return bm25s.BM25.load(folder, mmap=True, show_progress=False)
+        def load(path: Path) -> Any:
+            return bm25s.BM25.load(path, mmap=True, show_progress=False)
 
-        index = _stored_or_built(folder, key, build, load, own=index_dir is not None)
+        index = open_or_build(folder, key, build, load, own=index_dir is not None)
         self._vocabulary: dict[str, int] = index.vocab_dict
         scores = index.scores
         # Plain arrays over the mapped memory: numpy's memmap class costs microseconds at every call.
@@ -140,7 +141,8 @@ class BM25Retriever:
         return found
 
 
-def _build(index: Any, corpus: Corpus, progress: bool) -> Any:
+def _tokens(corpus: Corpus) -> tuple[list[array[int]], dict[str, int]]:
+    """The words of every passage as numbers, and the number of every word."""
     vocabulary: dict[str, int] = {}
     # Arrays of 4 bytes a word: lists would take twice to nine times as much for millions of passages.
     tokens = [
@@ -149,30 +151,4 @@ def _build(index: Any, corpus: Corpus, progress: bool) -> Any:
     ]
     if not vocabulary:
         raise DataError(corpus.source or "the passages given", "No passage has a word, so nothing can be found in it.")
-    index.index((tokens, vocabulary), create_empty_token=False, show_progress=progress)
-    return index
-
-
-def _stored_or_built(
-    folder: Path, key: dict[str, Any], build: Callable[[], Any], load: Callable[[], Any], *, own: bool
-) -> Any:
-    if own and folder.exists():
-        return load()
-    try:
-        return load()
-    except DataError:
-        index = build()
-    try:
-        write_stored(folder, key, lambda path: index.save(path, show_progress=False))
-        return load()
-    except OSError as error:
-        if own:
-            raise DataError(folder, f"The index cannot be written there: {error.strerror or error}") from error
-        warnings.warn(f"The index could not be cached in '{folder}' ({error}); it is kept in memory.", stacklevel=4)
-        return index
-
-
-def _default_cache() -> Path:
-    from palaestra.cache import cache_dir
-
-    return cache_dir("search", "indices")
+    return tokens, vocabulary

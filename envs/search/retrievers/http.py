@@ -109,7 +109,7 @@ class HTTPRetriever:
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": "palaestra",
-            **(headers or {}),
+            **dict[Any, Any](headers or {}),
         }
         self._rng, self._lock = rng or np.random.default_rng(), threading.Lock()
         self._deadline: Deadline = Deadline()

@@ -5,16 +5,67 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from palaestra.errors import DataError
 
-__all__ = ["open_stored", "write_stored"]
+__all__ = ["open_or_build", "open_stored", "write_stored"]
+
+T = TypeVar("T")
 
 _MANIFEST = "palaestra-index.json"
+
+
+def open_or_build(
+    folder: Path,
+    key: Mapping[str, Any],
+    build: Callable[[Path], None],
+    load: Callable[[Path], T],
+    *,
+    own: bool,
+) -> T:
+    """The index in this folder; built first where there is none.
+
+    In the cache, an index that cannot be used is built anew, and where the cache cannot be written, one is built in a
+    temporary folder and a warning says so.
+
+    Args:
+        folder: Where the index lies.
+        key: What it is built from, as JSON.
+        build: Writes its files into the folder that it is given.
+        load: Opens it; the files may be deleted once they are mapped.
+        own: Whether the folder is the caller's own rather than in the cache: what exists is then never replaced.
+
+    Returns:
+        What `load` returns.
+
+    Raises:
+        DataError: The caller's own folder holds something else or cannot be written, or there is no space at all.
+    """
+    try:
+        open_stored(folder, key)
+        return load(folder)
+    except DataError:
+        if own and folder.exists():
+            raise
+    try:
+        write_stored(folder, key, build)
+        return load(folder)
+    except OSError as error:
+        problem = f"The index cannot be written there: {error.strerror or error}."
+        if own:
+            raise DataError(folder, problem) from error
+        warnings.warn(f"{folder}: {problem} It is built again for every process.", stacklevel=4)
+    try:
+        with tempfile.TemporaryDirectory(prefix="palaestra-") as scratch:
+            write_stored(Path(scratch, "index"), key, build)
+            return load(Path(scratch, "index"))
+    except OSError as error:
+        raise DataError(folder, f"{problem} Nor in a temporary folder: {error.strerror or error}.") from error
 
 
 def write_stored(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
