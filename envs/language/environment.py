@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from palaestra.environment import Environment, OnFailure
 from palaestra.envs.language.dialects import CallRequest, Dialect, DialectError, make_dialect
 from palaestra.envs.language.sampling import CallSampler, ToolShape
-from palaestra.envs.language.tools import Tool, ToolOutput, names
+from palaestra.envs.language.tools import Tool, ToolOutput
 from palaestra.episodes import TextPart, ToolCall, ToolResult
 from palaestra.errors import ConfigError, ToolError, nearest
 from palaestra.spaces import Utf8, clean_text, clip_utf8
@@ -40,6 +40,7 @@ class LanguageEnv(Environment[Any, str]):
         tasks: The tasks to draw from; at least one.
         dialect: `tags`, `hermes`, `json`, or a dialect of your own.
         max_turns: The horizon; the episode is truncated after so many turns.
+        max_calls: How many calls a turn may make, in dialects that take several; a turn with more is malformed.
         max_action_bytes: Longest utterance that is read, in bytes of UTF-8.
         max_observation_bytes: Longest observation; longer ones are cut, and say so.
         image_shape: (H, W, 3) of the picture in the observation, for tools that give pictures; None for text alone.
@@ -56,6 +57,7 @@ class LanguageEnv(Environment[Any, str]):
         *,
         dialect: str | Dialect = "tags",
         max_turns: int = 8,
+        max_calls: int = 16,
         max_action_bytes: int = 65_536,
         max_observation_bytes: int = 65_536,
         image_shape: tuple[int, int, int] | None = None,
@@ -66,13 +68,21 @@ class LanguageEnv(Environment[Any, str]):
         super().__init__(render_mode=render_mode, on_failure=on_failure, privileged=privileged)
         if not len(tasks):
             raise ConfigError("There are no tasks to choose from; widen the split or the kinds that were asked for.")
-        if max_turns < 1:
-            raise ConfigError(f"max_turns is {max_turns}; it must be at least 1.")
+        limits = {"max_turns": max_turns, "max_calls": max_calls}
+        limits |= {"max_action_bytes": max_action_bytes, "max_observation_bytes": max_observation_bytes}
+        for name, limit in limits.items():
+            if limit < 1:
+                raise ConfigError(f"{name} is {limit}; it must be at least 1.")
         self.tasks = tasks
         self.dialect = make_dialect(dialect)
-        self.max_turns = max_turns
+        self.max_turns, self.max_calls = max_turns, max_calls
         self.image_shape = image_shape
-        self._tools = {tool.name: tool for tool in self._make_tools()}
+        tools = self._make_tools()
+        self._tools = {tool.name: tool for tool in tools}
+        if not tools or len(self._tools) != len(tools):
+            raise ConfigError(
+                f"An environment needs tools, each with a name of its own; got {[tool.name for tool in tools]}."
+            )
         shapes = tuple(ToolShape(tool.name, tool.parameters, tool.primary) for tool in self._tools.values())
         self.action_space: gym.Space[Any] = Utf8(
             max_action_bytes, sampler=CallSampler(self.dialect, shapes, **self._sampler_words())
@@ -93,7 +103,7 @@ class LanguageEnv(Environment[Any, str]):
 
     @abstractmethod
     def _make_tools(self) -> Sequence[Tool]:
-        """The tools, bound to this environment. At least one is `final`. Called once, by the constructor."""
+        """The tools, bound to this environment; at least one. Called once, by the constructor."""
 
     @abstractmethod
     def _begin(self, task: Task) -> None:
@@ -213,7 +223,7 @@ class LanguageEnv(Environment[Any, str]):
         """Reads an utterance and runs its calls: the calls, what to say back, whether it was malformed."""
         if not isinstance(action, str):
             self._messages.append({"role": "assistant", "content": ""})
-            return (), [f"An action is a text, got {type(action).__name__}. {self._how()}"], True
+            return (), [f"An action is a text that calls a tool, got {type(action).__name__}."], True
         text = clip_utf8(action, self._max_action_bytes)
         self._messages.append({"role": "assistant", "content": text})
         if not self.action_space.contains(action):
@@ -224,13 +234,14 @@ class LanguageEnv(Environment[Any, str]):
             requests = self.dialect.parse(clean_text(action), self._tool_list)
         except DialectError as error:
             return (), [str(error)], True
+        if len(requests) > self.max_calls:
+            return (), [f"Your turn makes {len(requests)} calls; at most {self.max_calls} are run. Make fewer."], True
         calls: list[ToolCall] = []
         for request in requests:
             calls.append(self._run(request))
             if calls[-1].status == "ok" and self._tools[request.name].final:
                 break
-        said = [self.dialect.wrap(call.result.text) if call.result is not None else "" for call in calls]
-        return tuple(calls), said, False
+        return tuple(calls), [self.dialect.wrap(call.result.text) for call in calls if call.result is not None], False
 
     def _run(self, request: CallRequest) -> ToolCall:
         tool = self._tools.get(request.name)
@@ -251,12 +262,11 @@ class LanguageEnv(Environment[Any, str]):
             failed = False
         seconds = time.perf_counter() - start
         if output.image is not None and self.image_shape is not None:
-            self._image = np.asarray(output.image, np.uint8).reshape(self.image_shape)
+            if output.image.shape != self.image_shape:
+                raise ValueError(f"The tool '{tool.name}' gave a picture {output.image.shape}, not {self.image_shape}.")
+            self._image = output.image.astype(np.uint8)
         result = ToolResult(output.content, is_error=failed)
         return ToolCall(request.name, request.arguments, result, "error" if failed else "ok", seconds, output.data)
-
-    def _how(self) -> str:
-        return f"Tools: {names(self._tool_list)}."
 
     def _observe(self, text: str) -> Any:
         return text if self._image is None else {"text": text, "image": self._image.copy()}

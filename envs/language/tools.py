@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import SchemaError, best_match
 from numpy.typing import NDArray
 
@@ -18,6 +18,13 @@ from palaestra.episodes import Part, TextPart
 from palaestra.errors import ConfigError, EpisodeFailure, ToolError
 
 __all__ = ["Tool", "ToolOutput", "answer_tool"]
+
+_StrictValidator: Any = validators.extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda checker, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +49,15 @@ class Tool:
     Attributes:
         name: Letters, digits, `_` and `-`.
         description: What it does, for the agent.
-        parameters: JSON Schema of an object, draft 2020-12.
+        parameters: JSON Schema of an object, draft 2020-12. Read more strictly in two points, so that nothing an
+            agent writes surprises `run`: properties that the schema does not name are refused unless it says
+            `additionalProperties`, and 3.0 is no integer.
         run: Called with the arguments by keyword. Raises `ToolError` where the call could not be done, and
             `EpisodeFailure` where something broke that no call can break.
-        primary: The string parameter that the `tags` dialect writes bare between the tags.
+        primary: The string parameter that the `tags` dialect writes bare between the tags; no other is required.
         final: Whether a call ends the episode.
-        timeout: Seconds it may take; None for tools that bound themselves.
+        timeout: Seconds it may take, above 0; None for tools that bound themselves. A tool that overruns goes on in
+            its thread, so one with a time limit gives its result back and changes nothing in the environment.
         on_timeout: Whose fault a time-out is: the call's (`tool_error`) or nobody's (`failure`).
     """
 
@@ -69,17 +79,25 @@ class Tool:
             raise ConfigError(
                 f"The parameters of the tool '{self.name}' are no JSON Schema: {error.message}"
             ) from error
-        properties = self.parameters.get("properties", {})
         if self.parameters.get("type") != "object":
             raise ConfigError(f"The parameters of the tool '{self.name}' must be of type 'object'.")
-        if self.primary is not None and properties.get(self.primary, {}).get("type") != "string":
-            raise ConfigError(
-                f"The primary parameter '{self.primary}' of the tool '{self.name}' must be a string in it."
-            )
+        if self.primary is not None:
+            schema = self.parameters.get("properties", {}).get(self.primary)
+            if (
+                schema is None
+                or schema.get("type") != "string"
+                or set(self.parameters.get("required", ())) - {self.primary}
+            ):
+                raise ConfigError(
+                    f"The primary parameter '{self.primary}' of the tool '{self.name}' must be a string, "
+                    "and no other may be required."
+                )
+        if self.timeout is not None and not self.timeout > 0:
+            raise ConfigError(f"The timeout of the tool '{self.name}' is {self.timeout}; it must be above 0, or None.")
 
     @cached_property
-    def _validator(self) -> Draft202012Validator:
-        return Draft202012Validator(dict(self.parameters))
+    def _validator(self) -> Any:
+        return _StrictValidator({"unevaluatedProperties": False, **self.parameters})
 
     @property
     def openai(self) -> dict[str, Any]:
@@ -91,18 +109,17 @@ class Tool:
 
     def problem(self, arguments: Mapping[str, Any]) -> str | None:
         """What is wrong with the arguments and what is accepted, for the agent; None where nothing is."""
-        if self._validator.is_valid(arguments):
-            return None
         try:
-            error = best_match(self._validator.iter_errors(arguments))
+            error = best_match(self._validator.iter_errors(dict(arguments)))
         except RecursionError:
             return f"The arguments of '{self.name}' are nested too deeply."
-        where = ".".join(str(part) for part in error.absolute_path)
-        what = _clip(error.message)
+        if error is None:
+            return None
+        where = _clip(".".join(str(part) for part in error.absolute_path))
+        place = f"In the field '{where}': " if where else ""
         accepted = _clip(json.dumps(self.parameters.get("properties", {}), ensure_ascii=False), 600)
         required = ", ".join(self.parameters.get("required", ())) or "none"
-        place = f"In the field '{where}': " if where else ""
-        return f"{place}{what}. '{self.name}' accepts {accepted}; required: {required}."
+        return f"{place}{_clip(error.message)}. '{self.name}' accepts {accepted}; required: {required}."
 
     def call(self, arguments: Mapping[str, Any]) -> ToolOutput:
         """Runs the tool within its time.
@@ -114,10 +131,18 @@ class Tool:
             ToolError: The call could not be done, or took too long by its own fault.
             EpisodeFailure: Something broke that no call can break.
         """
-        given = self.run(**arguments) if self.timeout is None else self._within(self.timeout, arguments)
-        return ToolOutput((TextPart(given),)) if isinstance(given, str) else given
+        try:
+            given = self.run(**arguments) if self.timeout is None else self._within(self.timeout, arguments)
+        except SystemExit as error:
+            # It is no `Exception`: it would pass every guard and end the process.
+            raise RuntimeError(f"The tool '{self.name}' tried to exit the process.") from error
+        if isinstance(given, str):
+            return ToolOutput((TextPart(given),))
+        if not isinstance(given, ToolOutput):
+            raise TypeError(f"The tool '{self.name}' gave {type(given).__name__}; it must give a str or a ToolOutput.")
+        return given
 
-    def _within(self, seconds: float, arguments: Mapping[str, Any]) -> str | ToolOutput:
+    def _within(self, seconds: float, arguments: Mapping[str, Any]) -> Any:
         outcome: list[Any] = []
 
         def target() -> None:
@@ -138,8 +163,7 @@ class Tool:
         ok, value = outcome[0]
         if not ok:
             raise value
-        result: str | ToolOutput = value
-        return result
+        return value
 
 
 def answer_tool(run: Callable[..., str | ToolOutput], description: str = "Gives your final answer.") -> Tool:
@@ -161,8 +185,3 @@ def answer_tool(run: Callable[..., str | ToolOutput], description: str = "Gives 
 
 def _clip(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else text[:limit] + "..."
-
-
-def names(tools: Sequence[Tool]) -> str:
-    """The names of the tools, for messages."""
-    return ", ".join(tool.name for tool in tools)

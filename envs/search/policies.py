@@ -9,6 +9,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from palaestra.envs.search.passages import Passage
+from palaestra.errors import UnknownNameError
 from palaestra.policies import Policy, PolicyFactory
 from palaestra.tasks import Task, TaskSet
 
@@ -22,31 +24,30 @@ def _oracle(env: Any, space: gym.Space[Any], rng: np.random.Generator) -> Policy
         task: Task = env.task
         spare = env.max_turns - 1
         for query in task.truth.get("queries", ()) or (task.prompt,):
-            if spare > len(_missing(env)) or not env.needs_support(task):
+            if spare > len(env.missing_passages()) or not env.needs_support(task):
                 if spare <= 0:
                     break
                 spare -= 1
                 yield env.say("search", query=query)
-        while env.needs_support(task) and spare > 0 and _missing(env):
+        while env.needs_support(task) and spare > 0 and env.missing_passages():
             spare -= 1
-            yield env.say("search", query=_own_words(env, _missing(env)[0]))
+            yield env.say("search", query=_own_words(env, env.missing_passages()[0]))
         yield env.say("answer", answer=task.truth["answers"][0])
 
     script = turns()
     return lambda observation: next(script, "")
 
 
-def _missing(env: Any) -> list[tuple[str, ...]]:
-    """The facts for which no passage was retrieved yet, each with the passages that would do."""
-    gold = [(item,) if isinstance(item, str) else tuple(item) for item in env.task.truth.get("gold_passages", ())]
-    return [choices for choices in gold if not env.retrieved.intersection(choices)]
-
-
 def _own_words(env: Any, choices: tuple[str, ...]) -> str:
-    """A query that a passage fits best: its own words."""
-    passage = env.corpus.by_id(choices[0])
-    # Angle brackets could close the tag of the query.
-    return f"{passage.title} {passage.text}".replace("<", " ").replace(">", " ")
+    """The query that a passage fits best: its own words, where the corpus is at hand; else its title."""
+    for choice in choices if env.corpus is not None else ():
+        try:
+            passage: Passage = env.corpus.by_id(choice)
+        except UnknownNameError:  # a title
+            continue
+        # Angle brackets could close the tag of the query.
+        return f"{passage.title} {passage.text}".replace("<", " ").replace(">", " ")
+    return choices[-1]
 
 
 def modal_answers(tasks: TaskSet) -> dict[Any, str]:
@@ -99,7 +100,7 @@ def _cheat(env: Any, space: gym.Space[Any], rng: np.random.Generator) -> Policy:
 
 def _saboteur(env: Any, space: gym.Space[Any], rng: np.random.Generator) -> Policy:
     """Tries to break things: enormous and malformed turns, hostile queries. It may not fail more than `null` does."""
-    attacks = [
+    attacks: list[str] = [
         "x" * 100_000,
         "<search>" * 20_000,
         "<search>" + "a " * 30_000 + "</search>",

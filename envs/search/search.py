@@ -14,9 +14,9 @@ from palaestra.envs.language.tools import Tool, ToolOutput, answer_tool
 from palaestra.envs.search.corpus import Corpus, load_corpus
 from palaestra.envs.search.passages import Passage
 from palaestra.envs.search.policies import SEARCH_POLICIES, modal_answers
-from palaestra.envs.search.retrievers import Hit, Retriever
-from palaestra.envs.search.retrievers.bm25 import BM25Retriever
-from palaestra.envs.search.scoring import exact_match, token_f1
+from palaestra.envs.search.question_files import load_questions
+from palaestra.envs.search.retrievers import Hit, Retriever, make_retriever
+from palaestra.envs.search.scoring import exact_match, normalize_answer, token_f1
 from palaestra.episodes import TextPart
 from palaestra.errors import ConfigError
 from palaestra.policies import PolicyFactory
@@ -56,8 +56,9 @@ class SearchEnv(LanguageEnv):
 
     ## Rewards
     0 until the end, then the outcome in [0, 1]: `em` or `f1` of the answer, the best over all accepted answers. Where
-    the supporting passages are required (`support`; by default for comparisons and wherever a question names its
-    candidates), an answer counts only if they were all among those retrieved, so it cannot be won by guessing.
+    the supporting passages are required (`support`; by default for comparisons, for yes and no, and wherever a
+    question names its candidates), an answer counts only if they were all among those retrieved, by id or by title,
+    so it cannot be won by guessing.
 
     ## Starting State
     A task drawn uniformly from the split, or the one named by `reset(options={"task_id": ...})`.
@@ -75,7 +76,7 @@ class SearchEnv(LanguageEnv):
     | Parameter | Type | Default | Description |
     | --- | --- | --- | --- |
     | `corpus` | path, iterable | `None` | JSONL of `id`, `title`, `text` (or `id`, `contents`), or passages |
-    | `questions` | path, tasks | `None` | A question file (HotpotQA, 2WikiMultihopQA, MuSiQue, NQ), or tasks |
+    | `questions` | path, iterable | `None` | A question file (HotpotQA, 2WikiMultihopQA, MuSiQue, NQ), or tasks |
     | `retriever` | str, Retriever | `"bm25"` | `bm25`, `dense`, `hybrid`, the URL of a retrieval server, or an object |
     | `top_k` | int | `3` | Passages a search returns |
     | `split` | str | `"all"` | `train`, `val`, `test` or `all` |
@@ -88,6 +89,8 @@ class SearchEnv(LanguageEnv):
     | `render_mode` | str | `None` | `ansi` or `human` |
     | `on_failure` | str | `"truncate"` | `truncate` or `raise` |
     | `privileged` | bool | `False` | Show the ground truth in `info` |
+
+    `questions` is needed, and `corpus` unless the retriever is an address or an object, which bring their passages.
 
     >>> import gymnasium as gym, palaestra
     >>> env = gym.make(
@@ -124,8 +127,8 @@ class SearchEnv(LanguageEnv):
         on_failure: OnFailure = "truncate",
         privileged: bool = False,
     ) -> None:
-        if corpus is None or questions is None:
-            missing = "corpus" if corpus is None else "questions"
+        if questions is None or (corpus is None and isinstance(retriever, str) and "://" not in retriever):
+            missing = "questions" if questions is None else "corpus"
             raise ConfigError(
                 f"Search needs '{missing}': gym.make('palaestra/Search-v0', corpus='passages.jsonl', "
                 "questions='questions.jsonl')."
@@ -136,14 +139,17 @@ class SearchEnv(LanguageEnv):
             raise ConfigError(f"score is {score!r}; choose 'em' or 'f1'.")
         if support not in ("auto", "always", "never"):
             raise ConfigError(f"support is {support!r}; choose 'auto', 'always' or 'never'.")
-        self.all_tasks = _as_tasks(questions)
-        self.corpus = corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
-        self.retriever = BM25Retriever(self.corpus)
         self.top_k, self.score, self.support = top_k, score, support
-        self._retrieved: set[str] = set()
+        self.all_tasks = _as_tasks(questions)
+        tasks = self.all_tasks.where(split=split)
+        for task in self.all_tasks:
+            _check_task(task, support)
+        self.corpus = None if corpus is None else load_corpus(corpus)
+        self.retriever = make_retriever(retriever, self.corpus)
+        self._retrieved: dict[str, str] = {}
         self._answer: str | None = None
         super().__init__(
-            self.all_tasks.where(split=split),
+            tasks,
             dialect=dialect,
             max_turns=max_turns,
             max_action_bytes=max_action_bytes,
@@ -158,11 +164,15 @@ class SearchEnv(LanguageEnv):
         """Ids of all passages that were retrieved in this episode."""
         return frozenset(self._retrieved)
 
+    def missing_passages(self) -> tuple[tuple[str, ...], ...]:
+        """The supporting facts of which no passage was retrieved yet: for each the ids and titles that would do."""
+        found = {*self._retrieved, *self._retrieved.values()}
+        return tuple(choices for choices in _gold(self.task) if not found.intersection(choices))
+
     def needs_support(self, task: Task) -> bool:
         """Whether the answer counts only with its supporting passages retrieved."""
         if self.support == "auto":
-            guessable = bool(task.metadata.get("candidates")) or task.metadata.get("kind") == "comparison"
-            return guessable and bool(task.truth.get("gold_passages"))
+            return bool(_gold(task)) and _guessable(task)
         return self.support == "always"
 
     @cached_property
@@ -186,7 +196,7 @@ class SearchEnv(LanguageEnv):
         return (search, answer_tool(self._give_answer, "Gives your final answer, in a few words, and ends."))
 
     def _begin(self, task: Task) -> None:
-        self._retrieved, self._answer = set(), None
+        self._retrieved, self._answer = {}, None
 
     def _prompt(self, task: Task) -> str:
         return (
@@ -196,31 +206,29 @@ class SearchEnv(LanguageEnv):
 
     def _search(self, query: str) -> ToolOutput:
         hits = self.retriever.search([query], self.top_k)[0]
-        self._retrieved.update(hit.passage.id for hit in hits)
-        data = {"passages": tuple(hit.passage.id for hit in hits)}
-        return ToolOutput((TextPart(_shown(hits)),), data)
+        found = {hit.passage.id: hit.passage.title for hit in hits}
+        self._retrieved.update(found)
+        return ToolOutput((TextPart(_shown(hits)),), {"passages": tuple(found)})
 
     def _give_answer(self, answer: str) -> ToolOutput:
         self._answer = answer
         return ToolOutput((TextPart("The answer was noted."),))
 
     def _judge(self) -> Mapping[str, float]:
-        answers = self.task.truth.get("answers", ())
-        given = self._answer
-        em = 0.0 if given is None else exact_match(given, answers)
-        f1 = 0.0 if given is None else token_f1(given, answers)
-        needed = _needed(self.task.truth.get("gold_passages", ()))
-        supported = float(all(self._retrieved.intersection(choices) for choices in needed))
+        answers = self.task.truth["answers"]
+        em = 0.0 if self._answer is None else exact_match(self._answer, answers)
+        f1 = 0.0 if self._answer is None else token_f1(self._answer, answers)
+        supported = float(not self.missing_passages())
         outcome = em if self.score == "em" else f1
         if self.needs_support(self.task):
             outcome *= supported
         return {"outcome": outcome, "em": em, "f1": f1, "supported": supported}
 
     def _get_family_state(self) -> Any:
-        return {"retrieved": set(self._retrieved), "answer": self._answer}
+        return {"retrieved": dict(self._retrieved), "answer": self._answer}
 
     def _set_family_state(self, state: Any) -> None:
-        self._retrieved, self._answer = set(state["retrieved"]), state["answer"]
+        self._retrieved, self._answer = dict(state["retrieved"]), state["answer"]
 
 
 def _shown(hits: Sequence[Hit]) -> str:
@@ -234,10 +242,33 @@ def _doc(rank: int, passage: Passage) -> str:
     return f"Doc {rank} (Title: {passage.title}) {passage.text}\n"
 
 
-def _needed(gold: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
-    """One tuple of acceptable passages for each fact; a bare id stands for itself."""
+def _gold(task: Task) -> tuple[tuple[str, ...], ...]:
+    """For each supporting fact the ids and titles of passages that hold it; a bare id stands for itself."""
+    gold = task.truth.get("gold_passages", ())
     return tuple((item,) if isinstance(item, str) else tuple(item) for item in gold)
 
 
+def _guessable(task: Task) -> bool:
+    kind = str(task.metadata.get("kind", ""))
+    two_way = normalize_answer(task.truth["answers"][0]) in ("yes", "no")
+    return two_way or "comparison" in kind or bool(task.metadata.get("candidates"))
+
+
 def _as_tasks(questions: Any) -> TaskSet:
-    return questions if isinstance(questions, TaskSet) else TaskSet(questions)
+    if isinstance(questions, TaskSet):
+        return questions
+    if not isinstance(questions, str | os.PathLike | Mapping) and isinstance(questions, Iterable):
+        questions = tuple(questions)
+        if questions and all(isinstance(question, Task) for question in questions):
+            return TaskSet(questions)
+    return load_questions(questions)
+
+
+def _check_task(task: Task, support: Support) -> None:
+    answers = task.truth.get("answers")
+    if not isinstance(answers, tuple | list) or not answers or not all(isinstance(answer, str) for answer in answers):
+        raise ConfigError(f"The task '{task.id}' needs truth['answers'], a tuple of accepted texts; got {answers!r}.")
+    if support == "always" and not task.truth.get("gold_passages"):
+        raise ConfigError(
+            f"support='always' needs questions with supporting passages; '{task.id}' has no truth['gold_passages']."
+        )

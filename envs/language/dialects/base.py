@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from palaestra.envs.language.tools import Tool
 
-__all__ = ["CallRequest", "Dialect", "DialectError", "call_from_json", "strict_json"]
+__all__ = ["CallRequest", "Dialect", "DialectError", "call_from_json", "strict_json", "write_json"]
 
 _MAX_DEPTH = 64
 
@@ -38,6 +39,10 @@ class Dialect(Protocol):
     def parse(self, text: str, tools: Sequence[Tool]) -> tuple[CallRequest, ...]:
         """The calls in an utterance, at least one.
 
+        Args:
+            text: The utterance, without lone surrogates.
+            tools: The tools that can be called.
+
         Raises:
             DialectError: It is malformed.
         """
@@ -47,7 +52,7 @@ class Dialect(Protocol):
         """An utterance that parses into this one call.
 
         Raises:
-            ValueError: The dialect has no words for it (a closing tag inside the text of `tags`).
+            ValueError: The dialect has no words for it (NaN in JSON, a closing tag inside the text of `tags`).
         """
         ...
 
@@ -68,54 +73,100 @@ class Dialect(Protocol):
         ...
 
 
-def strict_json(text: str) -> Any:
-    """JSON as the standard has it: no duplicate keys, no NaN or Infinity, no numbers beyond a float, bounded depth.
+def strict_json(text: str, example: str) -> Any:
+    """JSON as the standard has it, and within bounds: what comes out can be handled and written again anywhere.
+
+    Refused are duplicate keys, NaN and Infinity, numbers beyond the range of a float (integers, too), halves of
+    surrogate pairs, and more than 64 levels of nesting.
+
+    Args:
+        text: The JSON.
+        example: What is accepted, for the message.
 
     Raises:
-        DialectError: It is not that; the message names the place or the key.
+        DialectError: It is not that; the message names the place, the key or the value.
     """
-
-    def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            seen: set[str] = set()
-            for key, _ in pairs:
-                if key in seen:
-                    raise DialectError(f"The key {key[:80]!r} stands twice in one JSON object; give it once.")
-                seen.add(key)
-        return found
-
-    def no_constant(name: str) -> Any:
-        raise DialectError(f"{name} is not JSON; give a number, or null.")
-
-    def finite(number: str) -> float:
-        value = float(number)
-        if value in (float("inf"), float("-inf")):
-            raise DialectError(f"The number {number[:40]} is too large.")
-        return value
-
     try:
-        data = json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constant, parse_float=finite)
+        return _strict(text)
+    except DialectError as error:
+        raise DialectError(f"{error} Write {example}.") from None
+
+
+def write_json(value: Any) -> str:
+    """JSON that `strict_json` reads back into the same value; `<` is escaped in closing tags, so it can stand in tags.
+
+    Raises:
+        ValueError: It holds NaN, Infinity, or half of a surrogate pair.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text.encode()  # a UnicodeEncodeError is a ValueError
+    return text.replace("</", "\\u003c/")
+
+
+def _strict(text: str) -> Any:
+    try:
+        data = json.loads(
+            text,
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_within_float,
+        )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise DialectError(f"This is not valid JSON: {error.msg} at {place}.") from None
+        what = error.msg.removesuffix(" at").removesuffix(":")
+        raise DialectError(f"This is not valid JSON: {what} at {place}.") from None
     except RecursionError:
-        raise DialectError("The JSON is nested too deeply.") from None
-    except ValueError as error:
-        # Python refuses integers of thousands of digits.
-        raise DialectError(f"A number in the JSON cannot be read: {str(error)[:120]}") from None
+        raise DialectError(f"The JSON is nested too deeply; at most {_MAX_DEPTH} levels are read.") from None
+    _check_depth(data)
+    if "\\u" in text or not text.isascii():
+        try:
+            json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise DialectError("The JSON holds half of a surrogate pair; write the whole character.") from None
+    return data
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise DialectError(f"The key {key[:80]!r} stands twice in one JSON object; give it once.")
+            seen.add(key)
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise DialectError(f"{name} is not JSON; give a number, or null.")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise DialectError(f"The number {_clip(number, 40)} is too large; numbers go up to 1.7e308.")
+    return value
+
+
+def _within_float(number: str) -> int:
+    # Judged by its length first: to read an integer takes time quadratic in its digits.
+    if len(number) > 310 or math.isinf(float(number)):
+        raise DialectError(f"The number {_clip(number, 40)} is too large; numbers go up to 1.7e308.")
+    return int(number)
+
+
+def _check_depth(data: Any) -> None:
     level, depth = [data], 0
-    while level:
+    while level := [item for item in level if isinstance(item, dict | list)]:
         depth += 1
         if depth > _MAX_DEPTH:
             raise DialectError(f"The JSON is nested too deeply; at most {_MAX_DEPTH} levels are read.")
-        level = [
-            inner
-            for item in level
-            if isinstance(item, dict | list)
-            for inner in (item.values() if isinstance(item, dict) else item)
-        ]
-    return data
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+
+
+def _clip(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def call_from_json(data: Any, example: str) -> CallRequest:

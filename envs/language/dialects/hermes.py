@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from palaestra.envs.language.dialects.base import CallRequest, DialectError, call_from_json, strict_json
+from palaestra.envs.language.dialects.base import CallRequest, DialectError, call_from_json, strict_json, write_json
 from palaestra.envs.language.tools import Tool
 
 __all__ = ["HermesDialect"]
@@ -36,7 +36,7 @@ class HermesDialect:
             end = text.find(_CLOSE, begin)
             if end < 0:
                 raise DialectError(f"{_OPEN} is opened but never closed. Write {_EXAMPLE}.")
-            calls.append(call_from_json(strict_json(text[begin:end]), _EXAMPLE))
+            calls.append(call_from_json(strict_json(text[begin:end], _EXAMPLE), _EXAMPLE))
             position = text.find(_OPEN, end)
         if not calls:
             if _CLOSE in text:
@@ -47,9 +47,7 @@ class HermesDialect:
 
     def render(self, call: CallRequest, tools: Sequence[Tool]) -> str:
         """See `Dialect.render`."""
-        # "<" is written as \u003c where it would close the tag: JSON has a word for everything.
-        body = json.dumps({"name": call.name, "arguments": dict(call.arguments)}, ensure_ascii=False)
-        return f"{_OPEN}{body.replace('</', chr(92) + 'u003c/')}{_CLOSE}"
+        return f"{_OPEN}{write_json({'name': call.name, 'arguments': dict(call.arguments)})}{_CLOSE}"
 
     def answer(self, text: str, tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
         """See `Dialect.answer`; the span is that of the JSON-escaped answer."""

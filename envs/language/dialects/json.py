@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from palaestra.envs.language.dialects.base import CallRequest, DialectError, call_from_json, strict_json
+from palaestra.envs.language.dialects.base import CallRequest, DialectError, call_from_json, strict_json, write_json
 from palaestra.envs.language.tools import Tool
 
 __all__ = ["JsonDialect"]
@@ -31,7 +31,7 @@ class JsonDialect:
             raise DialectError(f"Your turn was empty. Write {_EXAMPLE} and nothing else.")
         if text.lstrip().startswith("```"):
             raise DialectError(f"Write the JSON itself, without a code fence: {_EXAMPLE}.")
-        data = strict_json(text)
+        data = strict_json(text, f"{_EXAMPLE} and nothing else")
         if isinstance(data, list):
             if not data:
                 raise DialectError(f"The list of calls is empty. Write {_EXAMPLE}, or a list of such.")
@@ -40,7 +40,7 @@ class JsonDialect:
 
     def render(self, call: CallRequest, tools: Sequence[Tool]) -> str:
         """See `Dialect.render`."""
-        return json.dumps({"name": call.name, "arguments": dict(call.arguments)}, ensure_ascii=False)
+        return write_json({"name": call.name, "arguments": dict(call.arguments)})
 
     def answer(self, text: str, tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
         """See `Dialect.answer`; the span is that of the JSON-escaped answer."""

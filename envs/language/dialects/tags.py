@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 
-from palaestra.envs.language.dialects.base import CallRequest, DialectError, strict_json
+from palaestra.envs.language.dialects.base import CallRequest, DialectError, strict_json, write_json
 from palaestra.envs.language.tools import Tool
+from palaestra.errors import nearest
 
 __all__ = ["TagsDialect"]
+
+_TAG = re.compile(r"<([A-Za-z_][\w-]{0,40})>")
 
 
 class TagsDialect:
@@ -17,7 +19,12 @@ class TagsDialect:
 
     The first complete pair of tags decides and whatever follows it is ignored, as in Search-R1 (arXiv:2503.09516).
     A tool with a primary parameter takes it bare, stripped of white space around it; any other tool takes a JSON
-    object between its tags. One call a turn. Text before the tags is thought and has no effect.
+    object between its tags. One call a turn. Text before the tags is thought and has no effect; but tags in it count,
+    even inside <think>, as they do there.
+
+    Search-R1 also cuts what a model says behind the first `</search>`, else the first `</answer>`, before it looks for
+    the pair. That is a matter of sampling: give a model the closing tags (`stop`) to stop at, and it says the same
+    here as there.
     """
 
     name = "tags"
@@ -34,22 +41,29 @@ class TagsDialect:
         tool, content = found
         if tool.primary is not None:
             return (CallRequest(tool.name, {tool.primary: content.strip()}),)
-        arguments = strict_json(content) if content.strip() else {}
+        example = f"<{tool.name}>{_shape(tool)}</{tool.name}>"
+        arguments = strict_json(content, example) if content.strip() else {}
         if not isinstance(arguments, dict):
-            raise DialectError(f"Between <{tool.name}> and </{tool.name}> stands a JSON object with its arguments.")
+            raise DialectError(
+                f"Between <{tool.name}> and </{tool.name}> stands a JSON object with the arguments. Write {example}."
+            )
         return (CallRequest(tool.name, arguments),)
 
     def render(self, call: CallRequest, tools: Sequence[Tool]) -> str:
-        """See `Dialect.render`."""
+        """See `Dialect.render`; white space around a bare text is lost when it is parsed."""
         tool = next((tool for tool in tools if tool.name == call.name), None)
-        if tool is not None and tool.primary is not None and set(call.arguments) == {tool.primary}:
-            content = str(call.arguments[tool.primary])
-        else:
-            content = json.dumps(dict(call.arguments), ensure_ascii=False)
-        text = f"<{call.name}>{content}</{call.name}>"
-        if f"</{call.name}>" in content:
-            raise ValueError(f"The text contains '</{call.name}>', which the tags dialect cannot say.")
-        return text
+        if tool is None:
+            raise ValueError(f"There is no tool '{call.name}'. {nearest(call.name, (tool.name for tool in tools))}")
+        if tool.primary is None:
+            return f"<{tool.name}>{write_json(dict(call.arguments))}</{tool.name}>"
+        content = call.arguments.get(tool.primary)
+        if len(call.arguments) != 1 or not isinstance(content, str):
+            raise ValueError(
+                f"In the tags dialect '{tool.name}' takes its '{tool.primary}' alone, a string; got {call.arguments!r}."
+            )
+        if f"</{tool.name}>" in content:
+            raise ValueError(f"The text contains '</{tool.name}>', which the tags dialect cannot say.")
+        return f"<{tool.name}>{content}</{tool.name}>"
 
     def answer(self, text: str, tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
         """See `Dialect.answer`."""
@@ -91,9 +105,9 @@ def _complaint(text: str, tools: Sequence[Tool]) -> str:
             return f"The tag <{tool.name}> is opened but never closed. Write {forms}."
         if f"</{tool.name}>" in text:
             return f"The tag </{tool.name}> is closed but never opened. Write {forms}."
-    other = re.search(r"<([A-Za-z_][\w-]{0,40})>", text[:100_000])
-    if other is not None and other.group(1) not in ("think", "information"):
-        return f"There is no tool <{other.group(1)}> here. Write {forms}."
+    for other in _TAG.finditer(text[:100_000]):
+        if other.group(1) not in ("think", "information"):
+            return f"There is no tool <{other.group(1)}> here. Write {forms}."
     if not text.strip():
         return f"Your turn was empty. Write {forms}."
     return f"Your turn contains no call. Write {forms}."
