@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,14 @@ class CallSampler:
         tool = self.tools[int(rng.integers(len(self.tools)))]
         arguments = sample_schema(tool.parameters, rng, self.words)
         shapes: Any = self.tools
-        return self.dialect.render(CallRequest(tool.name, arguments), shapes)
+        try:
+            return self.dialect.render(CallRequest(tool.name, arguments), shapes)
+        except ValueError:
+            if tool.primary is None:
+                raise
+            # `tags` says a primary parameter and nothing beside it.
+            alone = sample_schema(tool.parameters["properties"][tool.primary], rng, self.words)
+            return self.dialect.render(CallRequest(tool.name, {tool.primary: alone}), shapes)
 
 
 def sample_schema(schema: Mapping[str, Any], rng: np.random.Generator, words: Sequence[str] = _WORDS) -> Any:
@@ -76,15 +84,14 @@ def sample_schema(schema: Mapping[str, Any], rng: np.random.Generator, words: Se
                 if name in required or rng.random() < 0.5
             }
         case "array":
-            low = int(schema.get("minItems", 0))
-            high = int(schema.get("maxItems", low + 3))
-            return [sample_schema(schema.get("items", {}), rng, words) for _ in range(int(rng.integers(low, high + 1)))]
+            least = int(schema.get("minItems", 0))
+            count = int(rng.integers(least, int(schema.get("maxItems", least + 3)), endpoint=True))
+            return [sample_schema(schema.get("items", {}), rng, words) for _ in range(count)]
         case "integer":
-            low, high = int(schema.get("minimum", 0)), int(schema.get("maximum", schema.get("minimum", 0) + 100))
-            return int(rng.integers(low, high + 1))
+            low, high = _range(schema)
+            return int(rng.integers(math.ceil(low), math.floor(high), endpoint=True))
         case "number":
-            low_float = float(schema.get("minimum", 0.0))
-            return float(rng.uniform(low_float, float(schema.get("maximum", low_float + 100.0))))
+            return float(rng.uniform(*_range(schema)))
         case "boolean":
             return bool(rng.integers(2))
         case "null":
@@ -93,3 +100,13 @@ def sample_schema(schema: Mapping[str, Any], rng: np.random.Generator, words: Se
     text = " ".join(words[int(index)] for index in rng.integers(len(words), size=count))
     text = text[: int(schema.get("maxLength", len(text)))]
     return text.ljust(int(schema.get("minLength", 0)), "x")
+
+
+def _range(schema: Mapping[str, Any]) -> tuple[float, float]:
+    """Bounds within those of the schema and at most 1,000 apart, around 0 where it leaves them open."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is None:
+        low = 0 if high is None or high >= 0 else high - 100
+    if high is None:
+        high = low + 100
+    return low, min(high, low + 1000)
