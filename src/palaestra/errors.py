@@ -11,6 +11,7 @@ Every message says what was given, what is accepted, and what to do::
     ├── SnapshotError                            state that cannot be saved or restored
     ├── ToolError                                shown to the agent: its call could not be done
     ├── BudgetExceeded                           tokens, money or time are spent; the run stops cleanly
+    ├── DiskFull                                 no room for records; what was finished is kept
     ├── EnvironmentUnavailable                   `reset` failed after its retries
     └── EpisodeFailure                           ends one episode as `failed`; never caused by an action
         └── ModelUnavailable                     a model or its server gave no answer
@@ -26,6 +27,7 @@ __all__ = [
     "BudgetExceeded",
     "ConfigError",
     "DataError",
+    "DiskFull",
     "EnvironmentUnavailable",
     "EpisodeFailure",
     "MissingExtraError",
@@ -143,6 +145,10 @@ class ToolError(PalaestraError):
 
 class BudgetExceeded(PalaestraError):
     """A budget in tokens, money or time is spent. The run stops cleanly and can be resumed."""
+
+
+class DiskFull(PalaestraError):
+    """There is no room for another record. The run stops cleanly and can be resumed."""
 
 
 class EnvironmentUnavailable(PalaestraError):

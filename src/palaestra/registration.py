@@ -6,17 +6,18 @@ parallel environments. Registering imports nothing: entry points are strings.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import gymnasium as gym
 
-from palaestra.errors import ConfigError, UnknownNameError
-from palaestra.plugins import load_plugins
+from palaestra.errors import ConfigError, UnknownNameError, nearest
+from palaestra.plugins import load_object, load_plugins
 from palaestra.snapshots import ReplayLog
 
-__all__ = ["EnvCard", "card", "cards", "make", "register"]
+__all__ = ["EnvCard", "card", "cards", "entry_class", "make", "register"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +153,29 @@ def make(env_id: str, **kwargs: Any) -> Any:
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        raise ConfigError(f"{found.id}: {_unexpected(str(error))}") from error
+        raise ConfigError(f"{found.id}: {_unexpected(str(error), found)}") from error
 
 
-def _unexpected(message: str) -> str:
+def entry_class(card: EnvCard) -> Any:
+    """What makes instances: the environment's class, or another callable. Imports its module.
+
+    Raises:
+        MissingExtraError: Its packages are not installed.
+    """
+    if card.agents == "parallel":
+        import pettingzoo
+
+        creator: Any = pettingzoo.spec("parallel", card.id).entry_point
+    else:
+        creator = gym.registry[card.id].entry_point
+    return load_object(creator) if isinstance(creator, str) else creator
+
+
+def _unexpected(message: str, card: EnvCard) -> str:
     given = message.partition("unexpected keyword argument")[2].strip().split()[0].strip("'\".,")
-    return f"there is no option '{given}'; its docstring lists what it takes (palaestra list ID)."
+    accepted = inspect.signature(entry_class(card)).parameters
+    hint = "" if given in accepted else nearest(given, set(accepted) - {"kwargs", "self"})
+    return f"there is no option '{given}'. {hint} See: palaestra list {card.id}"
 
 
 def _import(module: str, env_id: str) -> None:

@@ -1,0 +1,214 @@
+"""`palaestra run`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from palaestra.harness.cli.common import agent_options, console, env_option, key_values, slug
+
+if TYPE_CHECKING:
+    from palaestra.harness.run_folder import Run
+
+_CODES = {"finished": 0, "budget": 4, "disk": 4, "interrupted": 130}
+
+
+@click.command("run")
+@click.argument("env_id", metavar="ENV")
+@click.option("--agent", "-a", "agents", multiple=True, required=True, metavar="AGENT", help="Who plays; repeatable.")
+@click.option("--episodes", "-n", default="20", metavar="N", help="How many tasks, or 'all'.", show_default=True)
+@click.option("--samples", "-k", default=1, metavar="K", help="How often each task is played.", show_default=True)
+@click.option("--split", default=None, help="train, val, test or all. By default what the environment chooses.")
+@click.option("--task", "tasks", multiple=True, metavar="ID", help="Exactly this task; repeatable.")
+@click.option("--seed", default=0, help="Everything random follows from it.", show_default=True)
+@click.option("--concurrency", "-c", default=None, type=int, metavar="N", help="Worlds played at once.  [default: 16 "
+              "for models, 1 for scripted agents]")  # fmt: skip
+@env_option
+@click.option("--agent-option", "agent_pairs", multiple=True, metavar="KEY=VALUE", help="An option of the agents, as "
+              "in --agent-option temperature=0.")  # fmt: skip
+@click.option("--reward", "rewards", multiple=True, metavar="NAME[:WEIGHT]", help="Reward turns by this; repeatable. "
+              "By default by the environment's own reward.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Where to record.  [default: runs/TIME-ENV]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; nothing is lost or played twice.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: play failed episodes again.")
+@click.option("--retries", default=1, metavar="N", help="Times a failed episode is tried again at once.",
+              show_default=True)  # fmt: skip
+@click.option("--max-turns", type=int, metavar="N", help="Cut episodes off after so many turns.")
+@click.option("--max-time", type=float, metavar="SECONDS", help="Stop each agent's run after so long.")
+@click.option("--max-tokens", type=int, metavar="N", help="Stop each agent's run after so many tokens, read and "
+              "written.")  # fmt: skip
+@click.option("--max-cost", type=float, metavar="DOLLARS", help="Stop each agent's run when so much is spent.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Longest a step of the environment, or an answer of a "
+              "model, may take.  [default: 120 and 600]")  # fmt: skip
+@click.option("--report/--no-report", default=True, help="Whether to write report.html.", show_default=True)
+def command(
+    env_id: str,
+    agents: tuple[str, ...],
+    episodes: str,
+    samples: int,
+    split: str | None,
+    tasks: tuple[str, ...],
+    seed: int,
+    concurrency: int | None,
+    env_pairs: tuple[str, ...],
+    agent_pairs: tuple[str, ...],
+    rewards: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    retry_failed: bool,
+    retries: int,
+    max_turns: int | None,
+    max_time: float | None,
+    max_tokens: int | None,
+    max_cost: float | None,
+    timeout: float | None,
+    report: bool,
+) -> int:
+    r"""Roll agents out on an environment and record every episode.
+
+    Agents are policies that the environment ships (null, echo, random, prior, oracle, ...), models
+    (transformers:smollm2, openai:MODEL@URL), or names that plugins give. Several agents play one after another; each
+    gets a run folder under --out, and all share one table and one report.
+
+    \b
+    Examples:
+      palaestra run palaestra/FactbookSearch-v0 --agent oracle --agent prior --episodes 50
+      palaestra run palaestra/FactbookSearch-v0 -a transformers:smollm2 -n 8 --split test --out runs/smollm2
+      palaestra run palaestra/FactbookSearch-v0 -a oracle --reward outcome --reward format:0.2
+      palaestra run palaestra/FactbookSearch-v0 -a oracle --out runs/big -n all --resume
+    """
+    from palaestra import registration
+    from palaestra.harness.api import run
+    from palaestra.harness.cli.progress import Progress
+    from palaestra.harness.runner import Limits
+
+    if retry_failed and not resume:
+        raise click.UsageError("--retry-failed goes with --resume: it plays failed episodes of a recorded run again.")
+    if resume and out is None:
+        raise click.UsageError("--resume needs --out: the folder of the run to go on with.")
+    if len(set(agents)) < len(agents):
+        raise click.UsageError("An --agent is named twice.")
+    count = _count(episodes)
+    card = registration.card(env_id)
+    folder = out or _free(Path("runs"), card.id)
+    limits = Limits(retries=retries, turns=max_turns, time=max_time, tokens=max_tokens)
+    if timeout is not None:
+        limits = Limits(timeout, max(timeout, 600.0), timeout, retries, max_turns, max_time, max_tokens)
+    env_kwargs = key_values(env_pairs, "--env")
+    options = agent_options(agent_pairs)
+    if max_cost is not None:
+        options["max_cost"] = max_cost
+    runs: list[Run] = []
+    with Progress(agents) as progress, warnings.catch_warnings():
+        warnings.showwarning = _show  # a torn line is dropped, a server is slow: one line, not a stack
+        for name in agents:
+            runs.append(
+                _play(
+                    run,
+                    name,
+                    options,
+                    progress,
+                    env_id=env_id,
+                    out=folder if len(agents) == 1 else folder / slug(name),
+                    env_kwargs=env_kwargs,
+                    split=split,
+                    tasks=tasks,
+                    episodes=count,
+                    samples=samples,
+                    seed=seed,
+                    rewards=rewards,
+                    concurrency=concurrency,
+                    limits=limits,
+                    resume=resume,
+                    retry_failed=retry_failed,
+                )
+            )
+            if runs[-1].manifest["status"] in ("disk", "interrupted"):
+                break
+    return _conclude(runs, folder, report)
+
+
+def _play(
+    run: Any, name: str, options: dict[str, Any], progress: Any, *, concurrency: int | None, resume: bool, **asked: Any
+) -> Run:
+    from palaestra.agents.registry import make_agent
+
+    agent = make_agent(name, **options)
+    try:
+        # With several agents, an interrupted run may not have begun with all of them.
+        played: Run = run(
+            agent=agent,
+            concurrency=concurrency or (16 if agent.policy is None else 1),
+            resume=resume and (asked["out"] / "manifest.json").exists(),
+            on_start=lambda done, total: progress.start(name, done, total),
+            on_world=lambda episodes: progress.add(name, episodes),
+            **asked,
+        )
+    finally:
+        agent.close()
+    return played
+
+
+def _count(episodes: str) -> int | None:
+    if episodes == "all":
+        return None
+    if not episodes.isdigit() or int(episodes) < 1:
+        raise click.UsageError(f"--episodes is '{episodes}'; give a number of at least 1, or 'all'.")
+    return int(episodes)
+
+
+def _free(parent: Path, env_id: str) -> Path:
+    """A folder that is not there yet, named by time and environment."""
+    from datetime import datetime
+
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{slug(env_id.rpartition('/')[2])}"
+    folder, number = parent / name, 2
+    while folder.exists():
+        folder, number = parent / f"{name}-{number}", number + 1
+    return folder
+
+
+def _show(
+    message: Any, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    click.echo(f"Note: {message}", err=True)
+
+
+def _conclude(runs: list[Run], folder: Path, report: bool) -> int:
+    from palaestra.harness.cli.summary import summary_table
+
+    out = console()
+    out.print(summary_table(runs))
+    for run in runs:
+        status = run.manifest["status"]
+        if status != "finished":
+            done, asked = len({entry.world_id for entry in run.entries}), run.manifest["requests"]["worlds"]
+            click.echo(f"{run.agent}: stopped after {done} of {asked}. {run.manifest['message']}", err=True)
+        click.echo(f"{run.agent}: {run.path}  digest {run.manifest['digest'][:16]}")
+    if report:
+        _report(runs, folder)
+    codes = [_CODES[run.manifest["status"]] for run in runs]
+    if any(codes):
+        click.echo(f"Go on with:\n  {_again(folder)}", err=True)
+        return max(codes)
+    return 3 if any(entry.status == "failed" for run in runs for entry in run.entries) else 0
+
+
+def _report(runs: list[Run], folder: Path) -> None:
+    try:
+        from palaestra.harness.report import write_report
+    except ImportError:
+        return
+    click.echo(f"Report: {write_report(runs, folder)}")
+
+
+def _again(folder: Path) -> str:
+    words = ["palaestra", *sys.argv[1:]]
+    if not any(word == "--out" or word.startswith("--out=") for word in words):
+        words += ["--out", str(folder)]
+    return shlex.join(words if "--resume" in words else [*words, "--resume"])
