@@ -66,7 +66,7 @@ def create_app(
         return Response(json.dumps(content).encode(), status, media_type="application/json")
 
     async def retrieve(request: Request) -> Response:
-        data = b""
+        data = bytearray()
         async for chunk in request.stream():
             data += chunk
             if len(data) > max_bytes:
@@ -124,10 +124,12 @@ def serve(
         import uvicorn
     except ImportError as error:
         raise MissingExtraError("The retrieval server", "serve") from error
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"A port is a number from 0 (any that is free) to 65535, not {port}.")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigError(
             f"The server cannot listen at {host}, port {port}: {error}. Choose another port, or 0 for a free one."
         ) from error
@@ -139,7 +141,7 @@ def serve(
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _parse(data: bytes, topk: int, max_topk: int, max_queries: int) -> tuple[list[str], int, bool]:
+def _parse(data: bytearray, topk: int, max_topk: int, max_queries: int) -> tuple[list[str], int, bool]:
     try:
         body = json.loads(data)
     except (ValueError, RecursionError) as error:
