@@ -56,7 +56,6 @@ def check_policies(subject: Subject) -> str:
             f"missing: {', '.join(missing)}",
             "add them to shipped_policies",
         )
-        _stated(bounds, problems)
         every = _cases(world)
         rng = np.random.default_rng([subject.seed, 7])
         picked = sorted(rng.choice(len(every), min(_SAMPLE, len(every)), replace=False))
@@ -66,6 +65,8 @@ def check_policies(subject: Subject) -> str:
             if name in world.policy_names:
                 cases = every if name in ("oracle", "null", "prior") else sample
                 tallies[name] = _tally(subject, world, name, cases)
+        if "prior" in tallies:
+            _stated(bounds, tallies["prior"], problems)
         _judge(tallies, bounds, problems)
         if "saboteur" in tallies:
             same = _tally(subject, world, "null", sample)
@@ -74,12 +75,13 @@ def check_policies(subject: Subject) -> str:
     return problems.finish(f"mean outcome (tasks): {said}")
 
 
-def _stated(bounds: Mapping[str, float], problems: Problems) -> None:
+def _stated(bounds: Mapping[str, float], prior: _Tally, problems: Problems) -> None:
+    kinds = ", ".join(f"{kind} {np.mean(values):.3f}" for kind, values in sorted(prior.outcomes.items()))
     problems.require(
         0.0 <= bounds.get("prior", -1.0) < 1.0,
         "the card states what a closed-book guess may reach: bounds={'prior': x} with 0 <= x < 1",
-        f"bounds={dict(bounds)!r}",
-        "measure the prior on every task and state the bound in the card; 'prior:KIND' bounds one kind of task",
+        f"bounds={dict(bounds)!r}; the prior reached {prior.mean:.3f} on {prior.played} tasks ({kinds})",
+        "state the bound in the card; 'prior:KIND' bounds one kind of task",
     )
 
 

@@ -41,9 +41,20 @@ CHECKS: tuple[Check, ...] = (
     Check("api", "Gymnasium's or PettingZoo's own checker, without a warning", f"{_HERE}.api:check_api"),
     Check("info", "info keeps one type a key, rewards are finite, the status is true", f"{_HERE}.info:check_info"),
     Check("determinism", "same seed, same bytes, in another process too", f"{_HERE}.determinism:check_determinism"),
+    Check("snapshot", "saved, restored and forked states go on as before", f"{_HERE}.snapshot:check_snapshot"),
+    Check("vector", "vector environments equal single ones in every autoreset mode", f"{_HERE}.vector:check_vector"),
+    Check("concurrency", "threads do not disturb each other", f"{_HERE}.concurrency:check_concurrency"),
     Check("policies", "oracle 1, null and echo 0, prior bounded, no cheat", f"{_HERE}.policies:check_policies"),
+    Check("reference", "random is worse than the reference policy", f"{_HERE}.reference:check_reference"),
     Check("fuzz", "hostile strings never raise, never fail an episode", f"{_HERE}.fuzz:check_fuzz"),
+    Check("actions", "bad arrays are refused clearly or handled", f"{_HERE}.actions:check_actions"),
     Check("canary", "ground truth never reaches an agent", f"{_HERE}.canary:check_canary"),
+    Check("pickling", "specs, spaces and instances survive pickling", f"{_HERE}.pickling:check_pickling"),
+    Check("closing", "closing frees files, threads, processes and memory", f"{_HERE}.closing:check_closing"),
+    Check("rendering", "each render mode gives what it promises", f"{_HERE}.rendering:check_rendering"),
+    Check("docstring", "headings, tables and the example are true", f"{_HERE}.docstring:check_docstring"),
+    Check("card", "kind, interface and extras of the card are true", f"{_HERE}.card:check_card"),
+    Check("hygiene", "no global state is touched", f"{_HERE}.hygiene:check_hygiene"),
 )
 
 
@@ -81,13 +92,14 @@ def check(
     chosen = _choose(only, skip)
     subject = Subject.of(env_id, env_kwargs or {}, seed=seed, fuzz=fuzz)
     results: list[CheckResult] = []
-    for number, item in enumerate(chosen):
-        if progress is not None:
-            progress(item.name, number, len(chosen))
-        if any(result.name == "make" and result.status == "failed" for result in results):
-            results.append(CheckResult(item.name, "skipped", "the environment cannot be made, see `make`", 0.0))
-        else:
-            results.append(_run(item, subject))
+    with subject.held():
+        for number, item in enumerate(chosen):
+            if progress is not None:
+                progress(item.name, number, len(chosen))
+            if any(result.name == "make" and result.status == "failed" for result in results):
+                results.append(CheckResult(item.name, "skipped", "the environment cannot be made, see `make`", 0.0))
+            else:
+                results.append(_run(item, subject))
     if progress is not None:
         progress("", len(chosen), len(chosen))
     settings = {"env_kwargs": dict(env_kwargs or {}), "seed": seed, "fuzz": fuzz}

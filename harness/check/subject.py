@@ -9,7 +9,8 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,17 @@ class Subject:
         """A new instance without Gymnasium's passive checker, for many episodes."""
         lean = {} if self.parallel else {"disable_env_checker": True}
         return self.make(**lean, **changes)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps one instance open meanwhile, so that what instances share (a corpus, an index) is loaded once."""
+        try:
+            world = self.make_lean()
+        except Exception:
+            yield  # the first check says so
+            return
+        with world:
+            yield
 
     def env_class(self) -> type[Any]:
         """The class of the unwrapped environment."""
