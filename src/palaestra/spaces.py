@@ -6,11 +6,11 @@ Importing this module teaches Gymnasium's vector utilities about `Utf8`, as Gymn
 from __future__ import annotations
 
 import multiprocessing as mp
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ctypes import c_uint8
 from multiprocessing.sharedctypes import SynchronizedArray
 from types import ModuleType
-from typing import Any
+from typing import Any, overload
 
 import gymnasium as gym
 import numpy as np
@@ -151,14 +151,47 @@ def _write_to_shared_memory(space: Utf8, index: int, value: str, shared_memory: 
     slot[_HEADER : _HEADER + len(data)] = data
 
 
-@read_from_shared_memory.register(Utf8)
-def _read_from_shared_memory(space: Utf8, shared_memory: SynchronizedArray[c_uint8], n: int = 1) -> tuple[str, ...]:
-    texts = []
-    for index in range(n):
-        slot = _slot(space, index, shared_memory)
+class _SharedTexts(Sequence[str]):
+    """The texts that stand in shared memory now; a copy of it is a tuple of them.
+
+    `AsyncVectorEnv` reads its shared memory once, when it is made, and expects a view that follows what workers write.
+    """
+
+    def __init__(self, space: Utf8, shared_memory: SynchronizedArray[c_uint8], n: int) -> None:
+        self._space, self._memory, self._n = space, shared_memory, n
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        if isinstance(index, slice):
+            return tuple(self[at] for at in range(*index.indices(self._n)))
+        slot = _slot(self._space, range(self._n)[index], self._memory)
         size = int.from_bytes(slot[:_HEADER], "little")
-        texts.append(bytes(slot[_HEADER : _HEADER + size]).decode("utf-8", "surrogatepass"))
-    return tuple(texts)
+        return bytes(slot[_HEADER : _HEADER + size]).decode("utf-8", "surrogatepass")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, tuple | _SharedTexts) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __copy__(self) -> tuple[str, ...]:
+        return tuple(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> tuple[str, ...]:
+        return tuple(self)
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
+@read_from_shared_memory.register(Utf8)
+def _read_from_shared_memory(space: Utf8, shared_memory: SynchronizedArray[c_uint8], n: int = 1) -> Sequence[str]:
+    return _SharedTexts(space, shared_memory, n)
 
 
 @flatdim.register(Utf8)
