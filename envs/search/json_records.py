@@ -28,11 +28,13 @@ class Record:
 
     Attributes:
         place: The file.
-        line: Its line, or for an iterable its number, from 1.
+        number: Which object of the file it is, from 1.
+        line: Its line, or for an iterable its number.
         fields: The object.
     """
 
     place: object
+    number: int
     line: int
     fields: Mapping[str, Any]
 
@@ -98,15 +100,15 @@ def read_records(source: Source) -> Iterator[Record]:
         path = Path(source)
         text = _read(path)
         items = _list_items(path, text) if text.lstrip()[:1] == "[" else _line_items(path, text)
-        for line, item in items:
+        for number, (line, item) in enumerate(items, 1):
             if not isinstance(item, dict):
                 raise DataError(path, f"A question must be a JSON object, not {type(item).__name__}.", line=line)
-            yield Record(path, line, item)
+            yield Record(path, number, line, item)
         return
     for number, item in enumerate(source, 1):
         if not isinstance(item, Mapping):
             raise DataError("the questions given", f"Must be mappings, not {type(item).__name__}.", line=number)
-        yield Record("the questions given", number, item)
+        yield Record("the questions given", number, number, item)
 
 
 def _read(path: Path) -> str:

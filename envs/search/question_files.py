@@ -115,6 +115,7 @@ class _Question:
     record: Record
     source: str
     id: str
+    prompt: str
     answers: tuple[str, ...]
     context: tuple[Passage, ...]
     gold: tuple[tuple[str, ...], ...]
@@ -124,17 +125,16 @@ class _Question:
     answerable: bool
 
     def task(self, split: Split | None) -> Task:
-        prompt = self.record.text("question")
         if self.gold_titles:
             group = " | ".join(sorted({title.casefold() for title in self.gold_titles}))
         else:
-            group = normalize_answer(prompt) or prompt
+            group = normalize_answer(self.prompt) or self.prompt
         truth: dict[str, Any] = {"answers": self.answers, **self.extra_truth}
         metadata: dict[str, Any] = {"source": self.source, **self.metadata}
         if self.gold:
             truth["gold_passages"] = self.gold
             metadata["hops"] = len(self.gold)
-        return Task(self.id, group, prompt, split or split_of(group), truth, metadata)
+        return Task(self.id, group, self.prompt, split or split_of(group), truth, metadata)
 
 
 def _hotpotqa(record: Record, source: str = "hotpotqa") -> _Question:
@@ -150,6 +150,7 @@ def _hotpotqa(record: Record, source: str = "hotpotqa") -> _Question:
         record=record,
         source=source,
         id=_id(record, "_id", "id"),
+        prompt=record.text("question"),
         answers=record.strings("answer"),
         context=tuple(context),
         gold=tuple((*(p.id for p in context if p.title == title), title) for title in titles),
@@ -173,7 +174,7 @@ def _2wiki(record: Record) -> _Question:
 def _musique(record: Record) -> _Question:
     context, gold, titles = [], [], []
     for paragraph in record.get("paragraphs", (list, tuple), "a list of objects"):
-        row = Record(record.place, record.line, paragraph) if isinstance(paragraph, Mapping) else None
+        row = Record(record.place, record.number, record.line, paragraph) if isinstance(paragraph, Mapping) else None
         if row is None:
             raise record.error(f"Must hold objects, not {type(paragraph).__name__}.", "paragraphs")
         passage = _passage(row.get("title", str, "a string"), row.get("paragraph_text", str, "a string"))
@@ -190,6 +191,7 @@ def _musique(record: Record) -> _Question:
         record=record,
         source="musique",
         id=_id(record, "id", "_id"),
+        prompt=record.text("question"),
         answers=tuple(dict.fromkeys(answers)),
         context=tuple(context),
         gold=tuple((p.id, p.title) if shared.count(p.title) == 1 else (p.id,) for p in gold),
@@ -205,7 +207,8 @@ def _nq(record: Record) -> _Question:
     return _Question(
         record=record,
         source="nq",
-        id=_id(record, "id", "_id") if {"id", "_id"} & set(record.fields) else f"line-{record.line}",
+        id=_id(record, "id", "_id") if {"id", "_id"} & set(record.fields) else f"question-{record.number}",
+        prompt=record.text("question"),
         answers=record.strings(field),
         context=(),
         gold=(),
