@@ -123,8 +123,8 @@ class Rewards:
             available |= {"scorer", "hidden"}
         if self.models.judge is not None:
             available.add("judge")
-        for reward in (self.step, self.credit):
-            if reward is not None:
+        for total in (self.step, self.credit):
+            for reward, _ in getattr(total, "members", ()):
                 check_requires(reward, available)
 
 
