@@ -201,7 +201,24 @@ class SearchEnv(LanguageEnv):
     def _prompt(self, task: Task) -> str:
         return (
             "Answer the question with the help of a search engine. Search as often as you need; you have "
-            f"{self.max_turns} turns.\n{self.dialect.instructions(self._tool_list)}\n\nQuestion: {task.prompt}"
+            f"{self.max_turns} turns.\n{self.dialect.instructions(self._tool_list)}\n\n{self._example()}\n\n"
+            f"Question: {task.prompt}"
+        )
+
+    def _example(self) -> str:
+        """An invented dialogue in the dialect at hand, which shows more than rules tell."""
+        family = Passage("1", "Tolland family", "Mira's brother Jonas Tolland keeps a shop.")
+        jonas = Passage("2", "Jonas Tolland", "He sells clocks.")
+        return "\n".join(
+            (
+                "Example",
+                "Question: What does the brother of Mira Tolland sell?",
+                self.say("search", query="brother of Mira Tolland"),
+                self.dialect.wrap(_shown([Hit(family, 1.0, 1)])),
+                self.say("search", query="shop of Jonas Tolland"),
+                self.dialect.wrap(_shown([Hit(jonas, 1.0, 1)])),
+                self.say("answer", answer="clocks"),
+            )
         )
 
     def _search(self, query: str) -> ToolOutput:
