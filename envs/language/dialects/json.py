@@ -30,7 +30,7 @@ class JsonDialect:
         if not text.strip():
             raise DialectError(f"Your turn was empty. Write {_EXAMPLE} and nothing else.")
         if text.lstrip().startswith("```"):
-            raise DialectError(f"Write the JSON itself, without a code fence: {_EXAMPLE}.")
+            raise DialectError(f"The JSON stands in a code fence. Write {_EXAMPLE} and nothing else.")
         data = strict_json(text, f"{_EXAMPLE} and nothing else")
         if isinstance(data, list):
             if not data:

@@ -22,9 +22,8 @@ class TagsDialect:
     object between its tags. One call a turn. Text before the tags is thought and has no effect; but tags in it count,
     even inside <think>, as they do there.
 
-    Search-R1 also cuts what a model says behind the first `</search>`, else the first `</answer>`, before it looks for
-    the pair. That is a matter of sampling: give a model the closing tags (`stop`) to stop at, and it says the same
-    here as there.
+    One departure: Search-R1 first cuts a turn behind its first `</search>`, else its first `</answer>`, so a stray
+    closing tag hides a pair that ends behind it. Here it does not: `<answer>a </search></answer>` is an answer.
     """
 
     name = "tags"
