@@ -97,7 +97,7 @@ def _border(world: World, one: str, other: str) -> Draft | None:
 
 def lookups(world: World) -> Iterator[Draft]:
     """Questions for one fact about a named country, in a stable mixed order."""
-    keys = [(code, key) for code in sorted(world.names) for key in ASK if key != "border"]
+    keys = [(code, key) for code in world.places for key in ASK if key != "border"]
     keys += [pair for pair in world.borders.lengths if pair[0] < pair[1] and set(pair) <= set(world.states)]
     for one, other in sorted(keys, key=lambda key: _rank("lookup", key)):
         draft = _ask(world, named(world, one), other) if other in ASK else _border(world, one, other)
@@ -118,10 +118,15 @@ def bridges(world: World, describer: Describer, hops: int) -> Iterator[Draft]:
                 continue
             for relations in _relations(world, code, hops - 1 - bool(start)):
                 paths.append((start, code, relations))
-    keys = [
-        (path, key) for path in paths for key in sorted(ASK, key=lambda key: _rank(path, key))[:4] if key != "border"
-    ]
-    for (start, code, relations), key in sorted(keys, key=lambda key: _rank("bridge", key)):
+    asked = sorted(key for key in ASK if key != "border")
+    keys = []
+    for path in paths:
+        rank = _rank("bridge", path)
+        for n in range(4):  # four questions a chain are plenty to choose from
+            keys.append(
+                (rank[4 * n : 4 * n + 4], path, asked[int.from_bytes(rank[16 + 2 * n : 18 + 2 * n]) % len(asked)])
+            )
+    for _, (start, code, relations), key in sorted(keys):
         noun: Noun | None = describer.noun(code, start) if start else named(world, code)
         for relation in relations:
             noun = related(world, noun, relation) if noun else None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from palaestra.envs.search.factbook.english import DESCRIBE, RELATE, RELATE_NAMED, RELATE_ON, pick
 from palaestra.envs.search.factbook.facts import ATTRIBUTES, Fact, search_words
-from palaestra.envs.search.factbook.names import fold, normalise, with_article
+from palaestra.envs.search.factbook.names import normalise, plain, with_article
 from palaestra.envs.search.factbook.world import BORDERS, World
 
-__all__ = ["RELATIONS", "Describer", "Draft", "Form", "Noun", "Step", "follow", "leaks", "named", "related", "stems"]
+__all__ = ["RELATIONS", "Describer", "Draft", "Form", "Noun", "Step", "follow", "leaks", "named", "related"]
 
 Form = tuple[Any, ...]
 """A question as a nested tuple of strings and numbers; `proof` says what each word means."""
@@ -137,7 +136,7 @@ class Describer:
         for key in DESCRIBE:
             path = ATTRIBUTES[_VALUES.get(key, key)].path
             self._texts[key] = [
-                (code, f" {_plain(text)} ") for (code, where), text in world.corpus.text.items() if where == path
+                (code, f" {plain(text)} ") for (code, where), text in world.corpus.text.items() if where == path
             ]
         self._known: dict[tuple[str, str], str | None] = {}
 
@@ -158,7 +157,7 @@ class Describer:
         else:
             values = (fact.answer,)
         for value in values:
-            needle = f" {_plain(value)} "
+            needle = f" {plain(value)} "
             if len(needle) > 2 and not any(needle in text for other, text in self._texts[key] if other != code):
                 return value
         return None
@@ -173,10 +172,6 @@ class Describer:
         name, label = self._world.names[code], ATTRIBUTES[fact.attribute].label
         step = Step(f"{name}: {label}: {value}.", f"{label} {value}", (fact.passage,))
         return Noun(text, ("the", key, value), code, (step,), frozenset({code}))
-
-
-def _plain(text: str) -> str:
-    return " ".join(re.sub(r"[^\w]+", " ", fold(text).casefold()).split())
 
 
 def follow(world: World, code: str, relation: str) -> str | None:
@@ -220,26 +215,10 @@ def related(world: World, noun: Noun, relation: str) -> Noun | None:
     return Noun(text, (relation, noun.form), code, (*noun.steps, step), noun.hidden | {code}, noun.named, told)
 
 
-_COMMON = frozenset(
-    """republic islands island united states north south east west new saint democratic federated central african
-    guinea and the of papua country state kingdom western equatorial""".split()  # noqa: SIM905
-)
-
-
-def stems(world: World, code: str) -> frozenset[str]:
-    """Beginnings of words that would give a country away: of its name, its adjective and its local name."""
-    texts = [world.names[code], *world.aliases.get(code, ())]
-    adjective = world.fact(code, "adjective")
-    if adjective:
-        texts.append(adjective.answer)
-    words = {word for text in texts for word in _plain(text).split()}
-    return frozenset(word[:5] for word in words if len(word) >= 4 and word not in _COMMON)
-
-
 def leaks(world: World, text: str, codes: Iterable[str]) -> bool:
     """Whether a text gives one of the countries away."""
-    words = {word[:5] for word in _plain(text).split()}
-    return any(words & stems(world, code) for code in codes)
+    words = {word[:5] for word in plain(text).split()}
+    return any(words & world.stems[code] for code in codes)
 
 
 def names_answer(prompt: str, answers: Iterable[str]) -> bool:

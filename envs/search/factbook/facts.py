@@ -83,7 +83,7 @@ def search_words(path: Path) -> str:
     return " ".join(dict.fromkeys(words))
 
 
-_SCALE = {"": 1.0, " million": 1e6, " billion": 1e9, " trillion": 1e12}
+_POWER = {"": 0, " million": 6, " billion": 9, " trillion": 12}  # of ten
 _FIGURE = r"(?P<figure>-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)(?P<scale> million| billion| trillion)?"
 _YEAR = r"(?: \((?P<year>\d{4})(?: est\.)?\))?"
 
@@ -99,7 +99,7 @@ def number_aliases(figure: str, scale: str, unit: str, money: str) -> tuple[str,
     """
     plain = figure.replace(",", "")
     figures = [figure, plain]
-    whole = float(plain) * _SCALE[scale]
+    whole = float(f"{plain}e{_POWER[scale]}")
     if scale and whole == int(whole):
         figures = [f"{figure}{scale}", f"{int(whole):,}", f"{int(whole)}"]
     elif scale:
@@ -134,7 +134,7 @@ def _number(unit: str = "", tail: str = "", *, money: bool = False) -> Callable[
         answer = f"{dollar}{match['figure']}{scale}{unit}"
         return {
             "answer": answer,
-            "number": round(float(match["figure"].replace(",", "")) * _SCALE[scale], 6),
+            "number": float(f"{match['figure']}e{_POWER[scale]}".replace(",", "")),
             "year": int(match["year"]) if match["year"] else None,
             "aliases": number_aliases(match["figure"], scale, unit, dollar),
         }
@@ -212,8 +212,9 @@ def _former_ruler(text: str) -> dict[str, object] | None:
     parsed = _independence(text)
     if parsed is None or not isinstance(parsed["items"], tuple):
         return None
-    whom = parsed["items"][0]
-    return {"answer": whom.removeprefix("the "), "year": None} if " and " not in whom else None
+    whom = str(parsed["items"][0]).removeprefix("the ")
+    state = re.fullmatch(r"UK|US|[A-Z][a-z]+(?: [A-Z][a-z]+)?", whom)  # not "Belgium-administered UN trusteeship"
+    return {"answer": whom} if state else None
 
 
 def _holiday(text: str) -> dict[str, object] | None:

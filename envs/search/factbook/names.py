@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["MENTIONS", "display_name", "fold", "normalise", "possessive", "slug", "with_article"]
+__all__ = ["MENTIONS", "display_name", "fold", "normalise", "plain", "slug", "with_article"]
 
 _OWN_NAMES: Mapping[str, str] = MappingProxyType(
     {  # where the Factbook's short form is missing, or is not what a person would say
@@ -87,15 +87,15 @@ def with_article(name: str) -> str:
     return f"the {name}" if plural or name in _WITH_THE else name
 
 
-def possessive(phrase: str) -> str:
-    """The possessive of a name ("Bhutan's", "the Netherlands'")."""
-    return phrase + ("'" if phrase.endswith("s") else "'s")
-
-
 def fold(text: str) -> str:
     """The text without accents ("Côte d'Ivoire" -> "Cote d'Ivoire")."""
     kept = (char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
     return "".join(kept).replace("’", "'").replace("‘", "'")
+
+
+def plain(text: str) -> str:
+    """The words of a text in lower case, without accents and punctuation."""
+    return " ".join(re.sub(r"[^\w]+", " ", fold(text).casefold()).split())
 
 
 def slug(name: str) -> str:

@@ -402,7 +402,6 @@ def _count(
     hidden: Iterable[str],
 ) -> Draft:
     answers: tuple[str, ...] = (str(number), *_NUMBER_WORDS[number : number + 1])
-    answers += ("none",) if number == 0 else ()
     return Draft("count", relation, ("size", form), sentence(prompt), answers, steps, group, frozenset(hidden))
 
 
@@ -423,7 +422,10 @@ def _count_having(world: World, salt: str = "") -> Iterator[Draft]:
         others = _neighbors(world, code)
         if not 3 <= len(others) <= MOST_FACTS - 1:
             continue
-        for each in _mixed(properties(world, others), f"count {code} {salt}")[:6]:
+        telling = [
+            each for each in properties(world, others) if "is" in each.condition or set(each.having) < set(others)
+        ]
+        for each in _mixed(telling, f"count {code} {salt}")[:6]:
             form = ("having", *each.condition, ("neighbors", _entry(world, code)))
             prompt = pick(_COUNT_WITH, form).format(x=with_article(world.names[code]), have=each.plural)
             steps = (_all_neighbors(world, code), *(fact_step(world, fact) for fact in each.facts))
@@ -452,6 +454,8 @@ def _count_partners(world: World) -> Iterator[Draft]:
             if not _neighbors(world, one):
                 continue
             common = set(codes) & set(_neighbors(world, one))
+            if not common:
+                continue  # mostly so, which could be guessed
             form = ("both", ("export partners", _entry(world, one)), ("neighbors", _entry(world, one)))
             prompt = pick(_COUNT_PARTNERS, form).format(x=x, year=fact.year)
             steps: tuple[Step, ...] = (_all_partners(world, fact), _all_neighbors(world, one))

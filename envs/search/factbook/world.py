@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from palaestra.envs.search.factbook.borders import Borders, read_borders
 from palaestra.envs.search.factbook.facts import Fact, read_facts
-from palaestra.envs.search.factbook.names import MENTIONS, fold, normalise, slug
+from palaestra.envs.search.factbook.names import MENTIONS, fold, normalise, plain, slug
 from palaestra.envs.search.factbook.passages import Corpus, Path
 from palaestra.envs.search.factbook.source import Entry
 
@@ -49,9 +49,11 @@ class World:
         names: Entry -> its name without an article.
         codes: Name, as the Factbook's lists print it -> entry.
         aliases: Entry -> other names that are its alone.
-        states: The sovereign states among the entries, sorted by code.
+        places: The states and territories where people live, sorted by code.
+        states: The sovereign states among them, sorted by code.
         facts: (entry, attribute) -> fact.
         borders: The land borders.
+        stems: Entry -> beginnings of words that would give it away.
         taken: Attribute -> the answers that its facts give, in SQuAD's normal form.
     """
 
@@ -59,9 +61,11 @@ class World:
     names: Mapping[str, str]
     codes: Mapping[str, str]
     aliases: Mapping[str, tuple[str, ...]]
+    places: tuple[str, ...]
     states: tuple[str, ...]
     facts: Mapping[tuple[str, str], Fact]
     borders: Borders
+    stems: Mapping[str, frozenset[str]]
     taken: Mapping[str, frozenset[str]]
 
     def group(self, code: str) -> str:
@@ -124,24 +128,39 @@ def read_world(entries: Sequence[Entry], corpus: Corpus) -> World:
     codes |= {fold(name): code for code, name in names.items()}
     codes |= MENTIONS
     facts = read_facts(corpus)
-    states = tuple(
+    governments = {entry.code: entry.data.get("Government", {}) for entry in entries}
+    places = tuple(
         sorted(
             entry.code
             for entry in entries
-            if "Dependency status" not in entry.data.get("Government", {})
-            and "Independence" in entry.data.get("Government", {})
-            and (entry.code, "population") in facts
-            and entry.region != "world"
-            and entry.code != "ee"
+            if entry.region != "world" and entry.code != "ee" and (entry.code, "population") in facts
         )
+    )
+    states = tuple(
+        code for code in places if "Dependency status" not in governments[code] and "Independence" in governments[code]
     )
     borders = read_borders(
         {code: text for (code, path), text in corpus.text.items() if path == BORDERS},
         {code: fact.number or 0.0 for (code, key), fact in facts.items() if key == "land boundaries"},
         codes,
     )
+    aliases = _aliases(entries)
+    stems = {code: _stems(names[code], *aliases[code], facts.get((code, "adjective"))) for code in names}
     taken: dict[str, set[str]] = {}
     for (_, key), fact in facts.items():
         taken.setdefault(key, set()).add(normalise(fact.answer))
     frozen = {key: frozenset(values) for key, values in taken.items()}
-    return World(corpus, names, codes, _aliases(entries), states, facts, borders, frozen)
+    return World(corpus, names, codes, aliases, places, states, facts, borders, stems, frozen)
+
+
+_COMMON = frozenset(
+    """republic islands island united states north south east west new saint democratic federated central african
+    guinea and the of papua country state kingdom western equatorial""".split()  # noqa: SIM905
+)
+
+
+def _stems(*words: str | Fact | None) -> frozenset[str]:
+    texts = [word.answer if isinstance(word, Fact) else word for word in words if word is not None]
+    return frozenset(
+        word[:5] for text in texts for word in plain(text).split() if len(word) >= 4 and word not in _COMMON
+    )
