@@ -73,7 +73,10 @@ class EpisodicCount:
         """See the class; float64 (N,), in [0, 1]."""
         bonus = np.zeros(len(transition.slot))
         for i in np.flatnonzero(transition.valid).tolist():
-            counts = self._counts[int(transition.slot[i])]
+            slot = int(transition.slot[i])
+            if slot not in self._counts:
+                raise ConfigError(f"The reward '{self.name}' was asked about slot {slot} before it was reset there.")
+            counts = self._counts[slot]
             key = self._key_of(transition.next_observation, i)
             counts[key] += 1
             bonus[i] = float(counts[key] == 1) if self.form == "first" else counts[key] ** -0.5

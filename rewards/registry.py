@@ -25,7 +25,7 @@ _REGISTRY: Registry[Any] = Registry(
 )
 
 
-def make(name: str, **kwargs: Any) -> Any:
+def make(name: str, /, **kwargs: Any) -> Any:
     """Makes a reward of any kind by its name.
 
     Args:

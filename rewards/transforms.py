@@ -36,7 +36,8 @@ class Clip:
 
 def log_sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """log(1 / (1 + exp(-x))), without overflow for any x; -inf for -inf, 0 for inf."""
-    out: NDArray[np.float64] = -np.logaddexp(0.0, -np.asarray(values, np.float64))
+    with np.errstate(invalid="ignore"):  # NaN comes in on purpose
+        out: NDArray[np.float64] = -np.logaddexp(0.0, -np.asarray(values, np.float64))
     return out
 
 

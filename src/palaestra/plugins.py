@@ -126,7 +126,7 @@ class Registry(Generic[T]):
             return factory
         return target
 
-    def make(self, name: str, **kwargs: Any) -> T:
+    def make(self, name: str, /, **kwargs: Any) -> T:
         """Calls the factory of this name.
 
         Raises:
