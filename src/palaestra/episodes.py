@@ -108,7 +108,9 @@ class Completion:
     Attributes:
         token_ids: int32 (n,), the sampled tokens, the one that stopped the turn included. Empty for remote models
             that do not give ids.
-        logprobs: float32 (n,), log-probabilities under the sampling distribution at temperature 1 before top-p.
+        logprobs: float32 (n,), of each token under `log softmax(logits / temperature)` before top-p: the policy that a
+            learner at this temperature updates, so its ratio of new to old needs no second pass. Greedy samples
+            (temperature 0) are scored at temperature 1. Servers give what they give, mostly temperature 1.
         context_ids: int32 (c,), the tokens placed before the sample since the last turn: the delta.
         prefix_len: How many tokens of what this episode's last turn ended with (its context and its sample) are kept
             as they were before `context_ids`. Equal to all of them while the prefix is preserved.

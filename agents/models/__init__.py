@@ -1,0 +1,1 @@
+"""Language models behind agents: loading, batched generation, scoring."""
