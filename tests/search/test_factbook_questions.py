@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -180,3 +181,12 @@ def test_the_right_candidate_is_at_every_place_alike(factbook):
 def test_the_table_has_a_row_a_kind(figures):
     rows = table(figures).split("\n")
     assert len(rows) == 2 + len(KINDS) + 1 and rows[2].startswith("| bridge | ")
+
+
+def test_the_examples_and_figures_of_the_docs_are_real(factbook, figures):
+    text = (Path(__file__).parents[2] / "docs" / "factbook.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]+) \|$", text, re.M)
+    assert {kind for kind, _ in rows} == KINDS
+    for kind, example in rows:
+        assert any(task.prompt == example for task in factbook.tasks.where(kind=kind)), example
+    assert table(figures) in text

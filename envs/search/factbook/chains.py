@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from palaestra.envs.search.factbook.drafts import (
     RELATIONS,
@@ -26,7 +27,14 @@ from palaestra.envs.search.factbook.world import World
 __all__ = ["answers_of", "bridges", "lookups"]
 
 _WHO = ("export partners", "import partners", "independent from")  # attributes whose value is a country
-_TELLING = ("local name",)  # the noun would be described by what is asked
+_SAME_FIELD: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {  # what is too close to the fact by which a country was described
+        "capital": ("time zone",),
+        "currency code": ("currency",),
+        "highest point": ("peak height",),
+        "independence": ("independent from",),
+    }
+)
 
 
 def answers_of(world: World, fact: Fact) -> tuple[str, ...]:
@@ -130,7 +138,7 @@ def bridges(world: World, describer: Describer, hops: int) -> Iterator[Draft]:
         noun: Noun | None = describer.noun(code, start) if start else named(world, code)
         for relation in relations:
             noun = related(world, noun, relation) if noun else None
-        if noun is None or key == start or (start == "currency code" and key == "currency"):
+        if noun is None or key == start or (not relations and key in _SAME_FIELD.get(start, ())):
             continue
         draft = _ask(world, noun, key)
         if draft is not None:

@@ -82,7 +82,7 @@ ASK: _Templates = MappingProxyType(
             "What is the national anthem of {x} called?",
             "Which song is the national anthem of {x}?",
             "Name the national anthem of {x}.",
-            "Under what title is the national anthem of {x} known?",
+            "Which title does the national anthem bear in {x}?",
         ),
         "symbol": (
             "What is the national symbol of {x}?",
@@ -116,7 +116,7 @@ ASK: _Templates = MappingProxyType(
             "On what day of the year does {x} celebrate its national holiday?",
             "What is the date of the national holiday of {x}?",
             "When is the national holiday of {x}?",
-            "On which date is the national holiday of {x} celebrated?",
+            "On which date falls the national holiday of {x}?",
             "Give the day and month of the national holiday of {x}.",
         ),
         "government type": (
@@ -205,16 +205,16 @@ ASK: _Templates = MappingProxyType(
         ),
         "peak height": (
             "How high, in meters, is the highest point of {x}?",
-            "What is the elevation of the highest point in {x}, in meters?",
+            "In meters, what is the elevation of the highest point in {x}?",
             "How many meters above sea level is the highest point of {x}?",
             "To what height in meters does {x} rise at its highest point?",
             "Give the elevation in meters of the highest point of {x}.",
         ),
         "mean elevation": (
-            "What is the mean elevation of {x} in meters?",
+            "In meters, what is the mean elevation of {x}?",
             "How many meters above sea level does {x} lie on average?",
-            "Give the mean elevation of {x} in meters.",
-            "What is the average elevation of {x}, in meters?",
+            "Give, in meters, the mean elevation of {x}.",
+            "What is, in meters, the average elevation of {x}?",
             "How high, on average, is the land of {x} in meters?",
         ),
         "area": (
