@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,7 +89,9 @@ def _try(subject: Subject, world: World, kind: str, bad: Any, problems: Problems
     live = world.live
     label = f"{kind}: {shorten(bad, 120)}"
     try:
-        step = world.step({agent: copy.deepcopy(bad) for agent in live})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # spaces warn when they are asked about strange things
+            step = world.step({agent: copy.deepcopy(bad) for agent in live})
     except ValueError as error:
         problems.require(
             len(str(error)) > 10,

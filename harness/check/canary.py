@@ -38,10 +38,34 @@ def check_canary(subject: Subject) -> str:
         actors: list[tuple[str, Callable[[World, str, int], Policy] | str]] = [(name, name) for name in names]
         looked = 0
         for number in range(_EPISODES):
-            nonce = "nonce" + hashlib.sha256(f"{subject.seed} {number}".encode()).hexdigest()[:16]
+            nonce = _nonce(subject, number)
             for name, actor in actors + ([("masked oracle", _masked(nonce))] if "oracle" in world.policy_names else []):
                 looked += _episode(world, actor, name, subject.seed + number, nonce, bool(mode), problems)
-    return problems.finish(f"{looked} turns of {len(actors) + 1} policies, {_EPISODES} nonces, none seen")
+    written = _written(subject, _nonce(subject, -1), problems)
+    return problems.finish(f"{looked} turns of {len(actors) + 1} policies, {_EPISODES} nonces, none seen; {written}")
+
+
+def _nonce(subject: Subject, number: int) -> str:
+    return "nonce" + hashlib.sha256(f"{subject.seed} {number}".encode()).hexdigest()[:16]
+
+
+def _written(subject: Subject, nonce: str, problems: Problems) -> str:
+    """What runs write down."""
+    seen = subject.in_new_process("palaestra.harness.check.canary_runs:leaks", nonce)
+    problems.require(
+        seen["planted"] == seen["records"],
+        "every record holds the ground truth under `privileged`, where verifiers and credit find it",
+        f"{seen['planted']} of {seen['records']} records do",
+        "privileged() does not show the ground truth that the verifier uses",
+    )
+    for place, excerpt in seen["found"]:
+        problems.add(
+            f"the ground truth is nowhere in {place}",
+            f"...{excerpt}...",
+            "it was put into what agents see (observation, info, the task's prompt or metadata, a tool's data), and "
+            "from there it is recorded and shown",
+        )
+    return f"nor in {seen['records']} records and their report"
 
 
 def _masked(nonce: str) -> Callable[[World, str, int], Policy]:

@@ -193,13 +193,13 @@ def _information(subject: Subject, world: World, section: str, problems: Problem
         observation, infos = world.reset(subject.seed)
         policies = {agent: world.policy(name, subject.seed, agent) for agent in world.live}
         for _ in range(50):
-            seen.update(key for info in infos.values() for key in info)
+            seen |= _keys(infos)
             if not world.live:
                 break
             step = world.step({agent: policies[agent](observation[agent]) for agent in world.live})
             observation, infos = step.observation, step.info
             if all(step.terminated[agent] or step.truncated[agent] for agent in step.terminated):
-                seen.update(key for info in infos.values() for key in info)
+                seen |= _keys(infos)
                 break
     named = {_bare(span) for span in re.findall(r"`([^`]+)`", section)}
     missing = sorted(key for key in seen if key not in named and f'info["{key}"]' not in named)
@@ -209,6 +209,10 @@ def _information(subject: Subject, world: World, section: str, problems: Problem
         f"not named: {', '.join(missing)}",
         "a key was added and not written down",
     )
+
+
+def _keys(infos: dict[str, dict[str, Any]]) -> set[str]:
+    return {key for info in infos.values() if info.get("status") != "failed" for key in info}
 
 
 def _arguments(subject: Subject, kind: type, section: str, problems: Problems) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from palaestra.errors import PalaestraError
 from palaestra.harness.check.subject import Subject
-from palaestra.harness.check.verdicts import Problems, shorten
+from palaestra.harness.check.verdicts import Problems, describe_exception, shorten
 from palaestra.harness.check.world import World, canonical, first_difference, play, resume
 
 __all__ = ["check_pickling"]
@@ -92,11 +93,13 @@ def _environment(subject: Subject, world: World, problems: Problems) -> str:
     try:
         again = World(pickle.loads(pickle.dumps(world.env)))
     except Exception as error:
+        name = type(world.raw).__name__
         problems.require(
-            len(str(error)) > 10,
-            "an environment that cannot be pickled says why",
-            repr(error),
-            "raise a TypeError in __getstate__ that names what holds it back",
+            isinstance(error, PalaestraError) or name in str(error),
+            f"an environment that cannot be pickled says why, by its name ({name})",
+            describe_exception(error),
+            "made by its id it is pickled as its spec and its state: see that get_state gives plain data, or raise a "
+            "SnapshotError there that says what holds it back",
         )
         return f"the environment itself cannot be pickled ({type(error).__name__}: {shorten(str(error), 100)})"
     if subject.card.nondeterministic:

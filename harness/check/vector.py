@@ -22,6 +22,7 @@ __all__ = ["check_vector", "make_single"]
 _SLOTS = 3
 _SECONDS = 1.5  # of one slot played alone; slower environments are compared over fewer steps
 _MAX_STEPS = 3_000
+_LEAST = 30  # steps, where time allows
 _ENDS = 3  # episodes of a slot that should end within the compared steps
 _INFO = (
     "a value of another type than in the other slots was squeezed into one array (floats must always be float), or "
@@ -114,7 +115,7 @@ def _extent(make: Any, seed: int) -> tuple[int, int]:
             if terminated or truncated:
                 ends += 1
                 env.reset()
-            if ends >= _ENDS or time.perf_counter() - began > _SECONDS:
+            if (ends >= _ENDS and steps >= _LEAST) or time.perf_counter() - began > _SECONDS:
                 break
         return steps + 3, ends
     finally:

@@ -194,6 +194,16 @@ class Environment(gym.Env[ObsType, ActType]):
             "np_random_seed": self._np_random_seed,
         }
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickled as its spec and its state, so that what instances share (a corpus) is not carried along.
+
+        Raises:
+            SnapshotError: It is in an episode whose state cannot be saved.
+        """
+        if self.spec is None:
+            return super().__reduce_ex__(protocol)
+        return _made_again, (self.spec, None if self._last_observation is None else self.snapshot_state())
+
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """The inverse of `snapshot_state`, in this or another instance."""
         self.set_state(state["family"])
@@ -202,6 +212,13 @@ class Environment(gym.Env[ObsType, ActType]):
         rng = np.random.Generator(type(self.np_random.bit_generator)())
         rng.bit_generator.state = copy.deepcopy(state["np_random"])
         self._np_random, self._np_random_seed = rng, state["np_random_seed"]
+
+
+def _made_again(spec: Any, state: Mapping[str, Any] | None) -> Environment[Any, Any]:
+    made: Any = gym.make(spec).unwrapped
+    if state is not None:
+        made.restore_state(state)
+    return made  # type: ignore[no-any-return]
 
 
 def make_policy(env: Any, name: str, space: gym.Space[Any], rng: np.random.Generator) -> Any:
