@@ -158,7 +158,7 @@ class Environment(gym.Env[ObsType, ActType]):
                     failure.kind, failure.message, cause=failure.cause, retryable=failure.retryable
                 ) from error
             failed = {"status": "failed", "error": EpisodeError.of(error).to_json()}
-            return self._last_observation, 0.0, False, True, failed
+            return copy.deepcopy(self._last_observation), 0.0, False, True, failed
         self._last_observation = observation
         self._running = not (terminated or truncated)
         info["status"] = "terminated" if terminated else "truncated" if truncated else "running"
