@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import pickle
 import re
 import socket
@@ -322,6 +323,26 @@ def test_slow_servers(script: Script) -> None:
         assert caught.kind == "retriever_timeout"
         assert "whole answer" in caught.message
         assert time.monotonic() - started < 5  # far below the ten seconds of dripping, far above the one allowed
+
+
+def test_the_whole_time_bounds_a_single_wait_too() -> None:
+    with serving(silence) as server:
+        started = time.monotonic()
+        assert failure(quick(server.url, read_seconds=60.0, total_seconds=0.5)).kind == "retriever_timeout"
+        assert time.monotonic() - started < 5
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_makes_its_own_connection() -> None:
+    with serving(echo) as server:
+        retriever = quick(server.url, read_seconds=5.0)
+        retriever.search(["parent"], 1)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if retriever.search(["child"], 1)[0][0].passage.id == "child-0" else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert retriever.search(["parent"], 1)[0][0].passage.id == "parent-0"
+        assert server.connections == 2
 
 
 def test_a_server_that_never_accepts() -> None:
