@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -86,15 +86,16 @@ class FolderBlobs:
         """See `BlobStore.put`. An `OSError` (a full disk) leaves no half-written file behind."""
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
-        if not path.exists():
+        # A file of another length is damaged, and is written again.
+        if not path.exists() or path.stat().st_size != len(data):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent)
+            part = path.with_name(f".{digest}.{uuid.uuid4().hex}")
             try:
-                with os.fdopen(handle, "wb") as file:
+                with open(part, "xb") as file:
                     file.write(data)
-                os.replace(name, path)
+                os.replace(part, path)
             except BaseException:
-                Path(name).unlink(missing_ok=True)
+                part.unlink(missing_ok=True)
                 raise
         return BlobRef(digest, len(data), media_type, self)
 

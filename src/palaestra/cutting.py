@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from palaestra.rollouts import ArrayTurns, Rollout, tree_map
+from palaestra.rollouts import ArrayColumns, ArrayTurns, Rollout, tree_map
 
 __all__ = ["Cut", "EpisodeCutter"]
 
@@ -20,13 +21,13 @@ class Cut:
     Attributes:
         slot: Where it was played.
         number: The how-manieth episode of that slot, from 0.
-        observations: (T + 1, ...), or a nested dictionary or tuple of such.
+        observations: T + 1 of them: an array (T + 1, ...), or columns of nested ones.
         turns: T of them.
     """
 
     slot: int
     number: int
-    observations: Any
+    observations: NDArray[Any] | ArrayColumns
     turns: ArrayTurns
 
 
@@ -34,14 +35,15 @@ class Cut:
 class _Open:
     """An episode that goes on in the next rollout."""
 
+    number: int
     pieces: list[dict[str, Any]] = field(default_factory=list)
 
 
 class EpisodeCutter:
     """Takes successive rollouts of the same slots and yields each episode when it is complete.
 
-    Rows that are not valid (resets under `NEXT_STEP`) belong to no episode. An episode that is still running when
-    the last rollout has been cut is not yielded.
+    Rows that are not valid (resets under `NEXT_STEP`, failed steps) belong to no episode. An episode that failed, or
+    is still running when the last rollout has been cut, is not yielded.
     """
 
     def __init__(self) -> None:
@@ -58,13 +60,16 @@ class EpisodeCutter:
                 if not len(rows):
                     continue
                 first, last = int(rows[0]), int(rows[-1])
-                self._open.setdefault(slot, _Open()).pieces.append(_piece(rollout, n, first, last + 1))
+                number = int(rollout.episode_id[last, n])
+                if slot not in self._open or self._open[slot].number != number:
+                    self._open[slot] = _Open(number)  # what another episode left open has failed
+                self._open[slot].pieces.append(_piece(rollout, n, first, last + 1))
                 if (last, n) not in finals:
                     continue
                 e = finals[last, n]
                 final = tree_map(lambda column, e=e: column[e], rollout.final_observations)
                 pieces = self._open.pop(slot).pieces
-                ended.append((last, Cut(slot, int(rollout.episode_id[last, n]), _seen(pieces, final), _turns(pieces))))
+                ended.append((last, Cut(slot, number, _seen(pieces, final), _turns(pieces))))
         ended.sort(key=lambda item: (item[0], item[1].slot))
         return (cut for _, cut in ended)
 
@@ -92,12 +97,15 @@ def _join(pieces: list[dict[str, Any]], key: str) -> Any:
     return tree_map(lambda *columns: np.concatenate(columns), *parts)
 
 
-def _seen(pieces: list[dict[str, Any]], final: Any) -> Any:
-    return tree_map(
-        lambda column, last: np.concatenate([column, np.asarray(last)[None]]), _join(pieces, "observations"), final
+def _seen(pieces: list[dict[str, Any]], final: Any) -> NDArray[Any] | ArrayColumns:
+    columns = tree_map(
+        lambda column, last: np.concatenate([column, np.asarray(last, column.dtype)[None]]),
+        _join(pieces, "observations"),
+        final,
     )
+    return columns if isinstance(columns, np.ndarray) else ArrayColumns(columns)
 
 
-def _turns(pieces: list[Mapping[str, Any]] | list[dict[str, Any]]) -> ArrayTurns:
-    joined = {key: _join(list(map(dict, pieces)), key) for key in ("actions", "rewards", "terminated", "truncated")}
-    return ArrayTurns(terms=_join(list(map(dict, pieces)), "terms"), **joined)
+def _turns(pieces: list[dict[str, Any]]) -> ArrayTurns:
+    keys = ("actions", "rewards", "terminated", "truncated", "terms")
+    return ArrayTurns(**{key: _join(pieces, key) for key in keys})

@@ -26,7 +26,7 @@ from palaestra.episodes import (
     Turn,
 )
 from palaestra.errors import RecordError
-from palaestra.rollouts import ArrayTurns
+from palaestra.rollouts import ArrayColumns, ArrayTurns
 from palaestra.tasks import Task
 
 __all__ = [
@@ -64,6 +64,8 @@ def migrate(
     Raises:
         RecordError: The record has no version, one that is newer than this palaestra, or one with no path from it.
     """
+    if not isinstance(record, Mapping):
+        raise RecordError(f"A record is a JSON object, got a {type(record).__name__}.")
     data = dict(record)
     version = data.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool):
@@ -136,12 +138,13 @@ def encode_value(value: Any, blobs: BlobStore) -> Any:
         case bytes():
             return {"$bytes": _encode_bytes(value, "application/octet-stream", blobs)}
         case BlobRef():
-            return {"$blob": _encode_ref(value)}
+            return {"$blob": _encode_ref(_own(value, blobs))}
         case TextPart():
             return {"$text": value.text}
         case ImagePart():
-            ref = value.data if isinstance(value.data, BlobRef) else blobs.put(value.data, value.media_type)
-            return {"$image": _encode_ref(ref)}
+            data = value.data
+            ref = _own(data, blobs) if isinstance(data, BlobRef) else blobs.put(data, value.media_type)
+            return {"$image": [ref.sha256, ref.size, value.media_type]}
         case ToolResult():
             return {"$result": [[encode_value(part, blobs) for part in value.content], value.is_error]}
         case ToolCall():
@@ -156,22 +159,35 @@ def decode_value(data: Any, blobs: BlobStore) -> Any:
     """The inverse of `encode_value`.
 
     Raises:
-        RecordError: The data were not written by `encode_value`.
+        RecordError: The data were not written by `encode_value`, or a blob is missing or damaged.
     """
+    try:
+        return _decode(data, blobs)
+    except _DAMAGE as problem:
+        if isinstance(problem, RecordError):
+            raise
+        raise RecordError(f"A recorded value cannot be read: {type(problem).__name__}: {problem}") from problem
+
+
+# What reading damaged data can run into.
+_DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+
+
+def _decode(data: Any, blobs: BlobStore) -> Any:
     if isinstance(data, list):
-        return [decode_value(item, blobs) for item in data]
+        return [_decode(item, blobs) for item in data]
     if not isinstance(data, dict):
         return data
     if len(data) != 1 or not next(iter(data)).startswith("$"):
-        return {key: decode_value(item, blobs) for key, item in data.items()}
+        return {key: _decode(item, blobs) for key, item in data.items()}
     (kind, body), *_ = data.items()
     match kind:
         case "$float":
             return float(body)
         case "$tuple":
-            return tuple(decode_value(item, blobs) for item in body)
+            return tuple(_decode(item, blobs) for item in body)
         case "$map":
-            return {key: decode_value(item, blobs) for key, item in body}
+            return {key: _decode(item, blobs) for key, item in body}
         case "$array":
             return _decode_array(body, blobs)
         case "$bytes":
@@ -184,7 +200,7 @@ def decode_value(data: Any, blobs: BlobStore) -> Any:
             ref = _decode_ref(body, blobs)
             return ImagePart(ref, ref.media_type)
         case "$result":
-            return ToolResult(tuple(decode_value(part, blobs) for part in body[0]), body[1])
+            return ToolResult(tuple(_decode(part, blobs) for part in body[0]), body[1])
         case "$call":
             return _decode_call(body, blobs)
     raise RecordError(f"A record holds the unknown kind {kind!r}; it was written by another version of palaestra.")
@@ -209,6 +225,11 @@ def _decode_bytes(body: Any, blobs: BlobStore) -> bytes:
     return base64.b64decode(body) if isinstance(body, str) else _decode_ref(body, blobs).read()
 
 
+def _own(ref: BlobRef, blobs: BlobStore) -> BlobRef:
+    """The same blob in this store, so that a record never points to where its reader cannot look."""
+    return ref if ref.store is None or ref.store is blobs else blobs.put(ref.read(), ref.media_type)
+
+
 def _encode_ref(ref: BlobRef) -> list[Any]:
     return [ref.sha256, ref.size, ref.media_type]
 
@@ -219,8 +240,10 @@ def _decode_ref(body: Sequence[Any], blobs: BlobStore) -> BlobRef:
 
 def _encode_array(value: Any, blobs: BlobStore) -> Any:
     array = np.ascontiguousarray(value)
-    if array.dtype.hasobject:
-        raise RecordError("An array of Python objects cannot be recorded; use a list or tuple.")
+    if array.dtype.hasobject or array.dtype.names is not None:
+        raise RecordError(
+            f"An array of dtype {array.dtype} cannot be recorded; use a list, a tuple, or a mapping of arrays."
+        )
     dtype = array.dtype.newbyteorder("<")
     data = array.astype(dtype, copy=False).tobytes()
     return {"$array": [dtype.str, list(np.shape(value)), _encode_bytes(data, "application/x-array", blobs)]}
@@ -258,7 +281,7 @@ def _encode_completion(sample: Completion, blobs: BlobStore) -> dict[str, Any]:
         "logprobs": encode_value(np.asarray(sample.logprobs, np.float32), blobs),
         "context_ids": encode_value(np.asarray(sample.context_ids, np.int32), blobs),
         "prefix_len": sample.prefix_len,
-        "images": [_encode_ref(ref) for ref in sample.images],
+        "images": [_encode_ref(_own(ref, blobs)) for ref in sample.images],
         "finish_reason": sample.finish_reason,
         "temperature": sample.temperature,
         "top_p": sample.top_p,
@@ -317,6 +340,8 @@ def encode_episode(episode: Episode, blobs: BlobStore) -> dict[str, Any]:
     observations: Any = episode.observations
     if isinstance(observations, np.ndarray):
         observations = {"array": encode_value(observations, blobs)}
+    elif isinstance(observations, ArrayColumns):
+        observations = {"columns": encode_value(observations.columns, blobs)}
     else:
         observations = [encode_value(observation, blobs) for observation in observations]
     return {
@@ -334,7 +359,7 @@ def encode_episode(episode: Episode, blobs: BlobStore) -> dict[str, Any]:
         "status": episode.status,
         "observations": observations,
         "turns": turns,
-        "outcome": episode.outcome,
+        "outcome": None if episode.outcome is None else float(episode.outcome),
         "info": encode_value(dict(episode.info), blobs),
         "privileged": encode_value(dict(episode.privileged), blobs),
         "error": None if episode.error is None else episode.error.to_json(),
@@ -345,7 +370,7 @@ def decode_episode(record: Mapping[str, Any], blobs: BlobStore) -> Episode:
     """The inverse of `encode_episode`, for records of every schema version; observations are decoded on demand.
 
     Raises:
-        RecordError: The record is of an unknown version, or lacks a field.
+        RecordError: The record is of an unknown version, lacks a field, or is damaged.
     """
     data = migrate(record)
     try:
@@ -355,7 +380,9 @@ def decode_episode(record: Mapping[str, Any], blobs: BlobStore) -> Episode:
         else:
             turns = [_decode_turn(t, turn, blobs) for t, turn in enumerate(data["turns"])]
         observations: Any
-        if isinstance(data["observations"], dict):
+        if isinstance(data["observations"], dict) and "columns" in data["observations"]:
+            observations = ArrayColumns(decode_value(data["observations"]["columns"], blobs))
+        elif isinstance(data["observations"], dict):
             observations = decode_value(data["observations"]["array"], blobs)
         else:
             observations = LazySequence(data["observations"], lambda item: decode_value(item, blobs))
@@ -380,7 +407,7 @@ def decode_episode(record: Mapping[str, Any], blobs: BlobStore) -> Episode:
             error=None if error is None else EpisodeError(**error),
             schema_version=SCHEMA_VERSION,
         )
-    except (KeyError, TypeError, ValueError) as problem:
+    except _DAMAGE as problem:
         if isinstance(problem, RecordError):
             raise
         name = record.get("episode_id", "without id")

@@ -76,16 +76,22 @@ def register(card: EnvCard, entry_point: str, *, replace: bool = False, **kwargs
         raise ConfigError(f"The id '{card.id}' is already registered with another card; choose a new version.")
     try:
         if card.agents == "single":
-            if replace:
-                gym.registry.pop(card.id, None)
+            _make_room(gym.registry, card.id, replace)
             gym.register(card.id, entry_point=entry_point, nondeterministic=card.nondeterministic, kwargs=dict(kwargs))
         else:
             import pettingzoo
 
+            _make_room(pettingzoo.parallel_registry, card.id, replace)
             pettingzoo.register("parallel", card.id, entry_point, kwargs=dict(kwargs))
     except gym.error.Error as error:
         raise ConfigError(f"'{card.id}' is not an id of the form 'namespace/Name-vN': {error}") from error
     _CARDS[card.id] = card
+
+
+def _make_room(registry: dict[str, Any], env_id: str, replace: bool) -> None:
+    if env_id in registry and not replace:
+        raise ConfigError(f"The id '{env_id}' is already registered by something else; choose another name or version.")
+    registry.pop(env_id, None)
 
 
 def cards() -> tuple[EnvCard, ...]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from palaestra.episodes import Turn
 
-__all__ = ["ArrayTurns", "Rollout", "tree_map"]
+__all__ = ["ArrayColumns", "ArrayTurns", "Rollout", "tree_map"]
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
@@ -91,6 +91,38 @@ class Rollout:
             return after
 
         return tree_map(true_next, self.observations, self.final_observations)
+
+
+class ArrayColumns(Sequence[Any]):
+    """The observations of one episode, as columns: nested dictionaries or tuples of arrays.
+
+    Args:
+        columns: Each array (T + 1, ...).
+    """
+
+    def __init__(self, columns: Any) -> None:
+        self.columns = columns
+        self._length = len(_first(columns))
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> ArrayColumns: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return ArrayColumns(tree_map(lambda column: column[index], self.columns))
+        t = range(self._length)[index]
+        return tree_map(lambda column: column[t], self.columns)
+
+
+def _first(tree: Any) -> Any:
+    """Any array of nested dictionaries and tuples."""
+    while isinstance(tree, Mapping | tuple):
+        tree = next(iter(tree.values() if isinstance(tree, Mapping) else tree))
+    return tree
 
 
 class ArrayTurns(Sequence[Turn]):

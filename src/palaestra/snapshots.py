@@ -51,7 +51,7 @@ class ReplayLog(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs
 
 
 class Snapshot:
-    """A saved state. As a context manager it only marks a stretch of code; `restore` may be called any number of times.
+    """A saved state. `restore` may be called any number of times; as a context manager, until the end of the block.
 
     Args:
         env: Where it was taken, and where it is restored by default.
@@ -72,8 +72,10 @@ class Snapshot:
             env: Another instance with the same wrappers; by default the one it was taken from.
 
         Raises:
-            SnapshotError: The wrappers differ, or the environment cannot restore this state.
+            SnapshotError: The wrappers differ, the environment cannot restore this state, or the block has ended.
         """
+        if self._base is None:
+            raise SnapshotError("The block of this snapshot has ended, and its state is gone; restore inside it.")
         target = self._env if env is None else env
         chain = _chain(target)
         if [type(wrapper) for wrapper in chain[:-1]] != [kind for kind, _ in self._wrappers]:

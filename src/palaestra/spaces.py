@@ -5,6 +5,7 @@ Importing this module teaches Gymnasium's vector utilities about `Utf8`, as Gymn
 
 from __future__ import annotations
 
+import copy
 import multiprocessing as mp
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ctypes import c_uint8
@@ -116,8 +117,8 @@ class Utf8(gym.Space[str]):
 
 @batch_space.register(Utf8)
 def _batch_space(space: Utf8, n: int = 1) -> gym.spaces.Tuple[Any]:
-    # Each copy draws from a generator of its own, as Gymnasium's batches of `Text` do.
-    seeds = np.random.default_rng(int(space.np_random.integers(0, 2**31))).spawn(n)
+    # Each copy draws from a generator of its own, and the space's own is left as it was.
+    seeds = np.random.default_rng(int(copy.deepcopy(space.np_random).integers(0, 2**31))).spawn(n)
     return gym.spaces.Tuple([Utf8(space.max_bytes, sampler=space.sampler, seed=seed) for seed in seeds])
 
 

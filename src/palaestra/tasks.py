@@ -86,6 +86,8 @@ class Task:
 
 
 def _freeze(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _freeze(item) for key, item in value.items()}
     return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
 
 

@@ -41,7 +41,8 @@ def token_sequences(episode: Episode) -> list[TokenSequence]:
 
     Args:
         episode: Any episode; turns without token ids (scripted agents, remote models) contribute nothing, and the
-            next turn with ids starts a new sequence.
+            next turn with ids starts a new sequence. A turn in which nothing was sampled after a known context only
+            adds that context.
 
     Returns:
         Sequences in the order of their turns; none where no turn has ids.
@@ -76,7 +77,7 @@ def token_sequences(episode: Episode) -> list[TokenSequence]:
 
     for turn in episode.turns:
         sample = turn.completion
-        if sample is None or len(sample.token_ids) == 0:
+        if sample is None or not (len(sample.token_ids) or len(sample.context_ids) or sample.prefix_len):
             close()
             continue
         if sample.prefix_len > length:
