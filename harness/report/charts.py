@@ -23,9 +23,11 @@ def breakdown(name: str, values: Mapping[str, Mapping[str, Score]], measure: str
     """For each value of a field, a bar for each agent."""
     groups = []
     for value, scores in values.items():
-        most = max((score.episodes for score in scores.values()), default=0)
+        counts = [score.episodes for score in scores.values()] or [0]
+        few, most = min(counts), max(counts)
+        each = f"{most:,} episode{'' if most == 1 else 's'}" if few == most else f"{few:,} to {most:,} episodes"
         bars = [_bar(agent, score, colours) for agent, score in scores.items()]
-        groups.append((f"{value}  ({most:,} {'episode' if most == 1 else 'episodes'})", bars))
+        groups.append((f"{value} ({each})", bars))
     return bar_chart(groups, title=f"Mean {measure} by {name}", unit_range=measure == "outcome")
 
 
@@ -38,12 +40,18 @@ def turns(figures: Figures, colours: Colours) -> str:
 def rewards(figures: Figures) -> dict[str, str]:
     """For each agent, its mean reward and the terms of it by turn, all over the same range.
 
-    A term that equals the reward is not drawn twice.
+    A term that equals the reward of every agent is not drawn.
     """
-    lines = {}
-    for agent, curves in figures.rewards.items():
-        whole = curves.get("reward", [])
-        lines[agent] = {name: points for name, points in curves.items() if name == "reward" or points != whole}
+    told = figures.rewards
+    extra = {
+        name
+        for curves in told.values()
+        for name, points in curves.items()
+        if name != "reward" and points != curves.get("reward")
+    }
+    lines = {
+        agent: {name: curves.get(name, []) for name in ["reward", *sorted(extra)]} for agent, curves in told.items()
+    }
     values = [value for curves in lines.values() for points in curves.values() for _, value in points]
     if not any(values):
         return {}

@@ -19,7 +19,6 @@ from palaestra.harness.report.statistics import (
     mean_interval,
     paired_difference,
     pass_at_k,
-    weighted_interquartile_mean,
 )
 
 __all__ = ["Comparison", "Failures", "Figures", "Score", "SummaryRow", "Turns", "figures_of", "summary_rows"]
@@ -211,7 +210,7 @@ def _summary(agent: AgentFacts, rng: np.random.Generator) -> SummaryRow:
         calls.update(episode.calls)
     iqm = bound = None
     if outcomes:
-        iqm_interval = bootstrap_interval(outcomes, rng, statistic=weighted_interquartile_mean, groups=units)
+        iqm_interval = mean_interval(outcomes, rng, interquartile=True, groups=units)
         iqm = Score(interquartile_mean(outcomes), iqm_interval, len(outcomes))
         zeros = [0.0] * len(failed)
         bound = _score([*outcomes, *zeros], [*units, *(episode.unit for episode in failed)], rng, unit_range=True)
@@ -262,9 +261,8 @@ def _comparisons(agents: Sequence[AgentFacts], measure: str, rng: np.random.Gene
     for first, second in combinations(agents, 2):
         # The later agent is usually the one whose gain is asked for.
         if every or first is agents[0]:
-            difference = paired_difference(
-                *_measured(second.episodes, measure), *_measured(first.episodes, measure), rng
-            )
+            ours, theirs = _measured(second.episodes, measure), _measured(first.episodes, measure)
+            difference = paired_difference(*ours, *theirs, rng, unit_range=measure == "outcome")
             if difference is not None:
                 found.append(Comparison(second.label, first.label, measure, difference))
     return found

@@ -175,6 +175,7 @@ def mean_interval(
     values: ArrayLike,
     rng: np.random.Generator,
     *,
+    interquartile: bool = False,
     groups: Sequence[object] | None = None,
     level: float = 0.95,
     resamples: int = 2000,
@@ -182,13 +183,15 @@ def mean_interval(
     """An interval for the mean of values in [0, 1], honest also where all of them are 0 or all are 1.
 
     A bootstrap of equal values has no width, however few they are. Where all are 0 (or all are 1), the interval is the
-    exact one of Clopper and Pearson 1934 for that many groups: [0, 1 - (a/2)^(1/G)] or [(a/2)^(1/G), 1], a = 1 - level.
-    It holds for any values in [0, 1], whose mean is at most P(x > 0) and at least P(x = 1). Else it is
-    `bootstrap_interval`.
+    exact one of Clopper and Pearson 1934 for that many groups: [0, 1 - e] or [e, 1] with e = ((1 - level)/2)^(1/G).
+    It holds for any values in [0, 1], whose mean is at most P(x > 0) and at least P(x = 1). The interquartile mean
+    then reaches from the extreme to min(1, 2 max(0, 3/4 - e)) from it: only what the other 1 - e have within the
+    middle half can move it. Else the interval is `bootstrap_interval`.
 
     Args:
         values: (n,), each in [0, 1].
         rng: Where the resamples come from.
+        interquartile: Whether the interval is for the interquartile mean.
         groups: As in `bootstrap_interval`.
         level: In (0, 1).
         resamples: At least 1.
@@ -207,9 +210,11 @@ def mean_interval(
     if array.min() == array.max() and array[0] in (0.0, 1.0):
         count = len(array) if groups is None else len(set(_codes(groups, len(array)).tolist()))
         edge = ((1 - level) / 2) ** (1 / count)
-        low, high = (edge, 1.0) if array[0] == 1.0 else (0.0, 1 - edge)
+        reach = min(1.0, 2 * max(0.0, 0.75 - edge)) if interquartile else 1 - edge
+        low, high = (1 - reach, 1.0) if array[0] == 1.0 else (0.0, reach)
         return Interval(low, high, level, "exact")
-    return bootstrap_interval(array, rng, groups=groups, level=level, resamples=resamples)
+    statistic = weighted_interquartile_mean if interquartile else weighted_mean
+    return bootstrap_interval(array, rng, statistic=statistic, groups=groups, level=level, resamples=resamples)
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -239,6 +244,7 @@ def paired_difference(
     second_groups: Sequence[object],
     rng: np.random.Generator,
     *,
+    unit_range: bool = False,
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Difference | None:
@@ -248,12 +254,17 @@ def paired_difference(
     the percentile bootstrap interval of that mean over the tasks. Pairing removes what makes a task hard for everyone
     (Miller 2024, "Adding Error Bars to Evals", section 4).
 
+    Where all differences are the same d, the bootstrap has no width. If scores are known to lie in [0, 1], at most
+    q = 1 - ((1 - level)/2)^(1/|G|) of all tasks (Clopper and Pearson 1934) then differ from d, each within [-1, 1]:
+    [d - q (d + 1), d + q (1 - d)].
+
     Args:
         first: (n,), the first agent's scores.
         first_groups: The task of each.
         second: (m,), the second agent's scores.
         second_groups: The task of each.
         rng: Where the resamples come from.
+        unit_range: Whether all scores are known to lie in [0, 1].
         level: In (0, 1).
         resamples: At least 1.
 
@@ -269,6 +280,9 @@ def paired_difference(
         return None
     deltas = np.array([ours[group] - theirs[group] for group in shared])
     interval = bootstrap_interval(deltas, rng, level=level, resamples=resamples)
+    if unit_range and deltas.min() == deltas.max():
+        same, rest = float(deltas[0]), 1 - ((1 - level) / 2) ** (1 / len(shared))
+        interval = Interval(same - rest * (same + 1), same + rest * (1 - same), level, "exact")
     return Difference(float(deltas.mean()), interval, len(shared))
 
 

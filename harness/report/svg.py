@@ -50,7 +50,7 @@ def number(value: float) -> str:
     if size >= 1e7 or 0 < size < 5e-4:
         return f"{value:.2e}".replace("-", "−")
     text = f"{value:,.0f}" if size >= 1000 else f"{value:.1f}" if size >= 100 else f"{value:.2f}"
-    if 0 < size < 0.1:
+    if 0 < size < 0.01:
         text = f"{value:.3f}"
     return "0.00" if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 
@@ -78,7 +78,7 @@ def bar_chart(groups: Sequence[tuple[str, Sequence[Bar]]], *, title: str, unit_r
     bars = [bar for _, members in groups for bar in members if bar.value is not None]
     ends = [end for bar in bars for end in (bar.value, bar.low, bar.high) if end is not None]
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0] if unit_range else nice_ticks(min([0.0, *ends]), max([0.0, *ends]))
-    x = _scale(ticks[0], ticks[-1], 4, WIDTH - _VALUE_ROOM)
+    x = _scale(ticks[0], ticks[-1], 1, WIDTH - _VALUE_ROOM)
     parts: list[str] = []
     top = 6.0
     for heading, members in groups:
@@ -94,7 +94,10 @@ def bar_chart(groups: Sequence[tuple[str, Sequence[Bar]]], *, title: str, unit_r
             top += thick + (4 if heading else 12)
         top += 8 if heading else 0
     grid = [_line(x(tick), 4, x(tick), top, "axis" if tick == 0 else "grid") for tick in ticks]
-    labels = [_text(x(tick), top + 14, _tick(tick, ticks), "tick", "middle") for tick in ticks]
+    labels = [
+        _text(x(tick), top + 14, _tick(tick, ticks), "tick", "middle" if place else "start")
+        for place, tick in enumerate(ticks)
+    ]
     return _svg(top + 20, title, [*grid, *parts, *labels])
 
 
@@ -134,10 +137,10 @@ def histogram(rows: Sequence[tuple[str, int, Sequence[int]]], bins: Sequence[tup
 def line_chart(
     lines: Mapping[str, Points], *, title: str, x_title: str, bounds: tuple[float, float] | None = None
 ) -> str:
-    """Lines over a common axis, each with its name below.
+    """Lines over a common axis, each with its name below; the first in the colour of text, the others in colours.
 
     Args:
-        lines: For each name, its (x, y) points, in the order of x.
+        lines: For each name, its (x, y) points, in the order of x. A name without points keeps its colour.
         title: Says what is shown, for those who cannot see it.
         x_title: What the horizontal axis counts.
         bounds: Lowest and highest y to span, where charts are to be compared; fitted where None.
@@ -146,16 +149,18 @@ def line_chart(
     xs = [x for points in shown.values() for x, _ in points] or [0.0]
     ys = [y for points in shown.values() for _, y in points] or [0.0]
     low, high = bounds or (min(ys), max(ys))
-    ticks = nice_ticks(min(0.0, low), max(0.0, high), 3)
+    low, high = min(0.0, low), max(0.0, high)
+    ticks = [tick for tick in nice_ticks(low, high) if low <= tick <= high] or [0.0]
+    colours = {name: f"t{index % COLOURS}" for index, name in enumerate(lines)}
     x = _scale(min(xs), max(xs), _LEFT + 6, WIDTH - 10)
-    y = _scale(ticks[0], ticks[-1], 128, 10)
+    y = _scale(low, high, 126, 12)
     parts = [_line(_LEFT, y(tick), WIDTH - 4, y(tick), "axis" if tick == 0 else "grid") for tick in ticks]
     parts += [_text(_LEFT - 6, y(tick) + 4, _tick(tick, ticks), "tick", "end") for tick in ticks]
     marks = _marks(min(xs), max(xs))
     parts += [_text(x(mark), 144, number_of_turn(mark), "tick", "middle") for mark in marks]
     parts.append(_text(WIDTH - 10, 159, x_title, "tick", "end"))
-    for index, (name, points) in enumerate(shown.items()):
-        colour = f"c{index % COLOURS}"
+    for name, points in shown.items():
+        colour = colours[name]
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)
         tip = escape(readable(name))
         parts.append(f'<polyline class="line {colour}" points="{path}"><title>{tip}</title></polyline>')
@@ -164,11 +169,11 @@ def line_chart(
                 mark = f'<circle class="{colour}" cx="{x(a):.1f}" cy="{y(b):.1f}" r="2.6">'
                 parts.append(f"{mark}<title>{tip}: {number(b)} at {number_of_turn(a)}</title></circle>")
     left, top = float(_LEFT), 176.0
-    for index, name in enumerate(shown):
+    for name in shown:
         wide = 20 + 7.0 * len(_short(name, 30))
         if left + wide > WIDTH and left > _LEFT:
             left, top = float(_LEFT), top + 17
-        parts.append(_rect(left, top - 9, 10, 10, f"c{index % COLOURS}"))
+        parts.append(_rect(left, top - 9, 10, 10, colours[name]))
         parts.append(_text(left + 15, top, _short(name, 30), "label small"))
         left += wide
     return _svg(top + 8, title, parts)
@@ -211,7 +216,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
 
 
 def _tick(tick: float, ticks: Sequence[float]) -> str:
-    step = abs(ticks[1] - ticks[0])
+    step = abs(ticks[1] - ticks[0]) if len(ticks) > 1 else 1.0
     if abs(tick) >= 1e6 or step < 1e-4:
         return f"{tick:g}".replace("-", "−")
     digits = max(0, -math.floor(math.log10(step) + 1e-9))

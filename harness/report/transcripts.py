@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from palaestra.rollouts import ArrayTurns
 __all__ = ["CallView", "Choice", "EpisodeView", "Picture", "TurnView", "choose", "view_of"]
 
 _ALL = 12  # worlds that are all shown
-_PICKS = (("first", 4), ("best", 3), ("worst", 3), ("failed", 3))
+_PICKS = (("sample", 4), ("best", 3), ("worst", 3), ("failed", 3))
 _MAX_EPISODES = 16  # of a run of worlds with several agents
 _MAX_SIDES = 8
 _HEAD_TURNS, _TAIL_TURNS = 20, 5
@@ -103,7 +104,10 @@ class EpisodeView:
 
 
 def choose(agents: Sequence[AgentFacts], measure: str) -> Choice:
-    """The worlds of a run that are worth showing: all if they are few, else the first, best, worst and failed ones."""
+    """The worlds of a run that are worth showing: all if they are few, else a sample, the best, worst and failed ones.
+
+    The sample is drawn by a hash of the worlds' ids, so that it is of the same tasks for every agent.
+    """
     worlds: dict[str, dict[str, EpisodeFacts]] = {}
     for agent in agents:
         for episode in agent.episodes:
@@ -124,10 +128,13 @@ def _picked(
         values = [e.outcome if measure == "outcome" else e.episode_return for e in worlds[name].values()]
         return float(np.mean([value for value in values if value is not None] or [-np.inf]))
 
-    failed = [name for name in ordered if any(e.status == "failed" for e in worlds[name].values())]
-    valid = [name for name in ordered if name not in set(failed)]
-    ranked = sorted(valid, key=lambda name: -score(name))  # stable: the earlier of equals comes first
-    lists = {"first": list(ordered), "best": ranked, "worst": ranked[::-1], "failed": failed}
+    drawn = sorted(ordered, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest())
+    failed = [name for name in drawn if any(e.status == "failed" for e in worlds[name].values())]
+    valid = [name for name in drawn if name not in set(failed)]
+    ranked = sorted(valid, key=lambda name: -score(name))
+    if ranked and score(ranked[0]) == score(ranked[-1]):
+        ranked = []  # nothing is better than anything else
+    lists = {"sample": drawn, "best": ranked, "worst": ranked[::-1], "failed": failed}
     reasons: dict[str, list[str]] = {}
     for place in range(max(count for _, count in _PICKS)):
         for reason, count in _PICKS:
@@ -135,6 +142,8 @@ def _picked(
                 name = lists[reason][place]
                 if name in reasons or len(reasons) < most:
                     reasons.setdefault(name, []).append(reason)
+    for name in [name for name in drawn if name not in reasons][: most - len(reasons)]:
+        reasons[name] = ["sample"]
     return reasons
 
 
