@@ -16,7 +16,10 @@ from typing import Any
 import palaestra
 from palaestra.errors import ConfigError
 
-__all__ = ["differences", "machine", "now", "packages", "redact", "refuse_differences"]
+__all__ = ["HIDDEN", "differences", "machine", "now", "packages", "redact", "refuse_differences"]
+
+HIDDEN = "(hidden)"
+"""Stands for a secret."""
 
 _SECRET = re.compile(r"key|token$|secret|password|passwd|credential|authorization", re.IGNORECASE)
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
@@ -68,12 +71,12 @@ def redact(value: Any, name: str = "") -> Any:
     What JSON has no word for becomes its `repr`.
     """
     if _SECRET.search(name) and isinstance(value, str) and value:
-        return "(hidden)"
+        return HIDDEN
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     match value:
         case str():
-            return _USERINFO.sub("(hidden)@", value)
+            return _USERINFO.sub(f"{HIDDEN}@", value)
         case None | bool() | int() | float():
             return value
         case Mapping():

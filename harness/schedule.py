@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palaestra.errors import ConfigError
 from palaestra.tasks import Task, TaskSet
 
-__all__ = ["Request", "choose_tasks", "make_requests", "seed_of"]
+__all__ = ["Request", "choose_tasks", "make_requests", "seed_of", "slug"]
 
 
 def seed_of(*parts: int | str | None) -> int:
     """A seed in [0, 2**31) that is a hash of the parts: the same in every process, at every concurrency."""
     digest = hashlib.sha256(json.dumps(parts).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def slug(name: str) -> str:
+    """A name as a file or folder can have it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
 
 
 @dataclass(frozen=True, slots=True)

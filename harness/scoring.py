@@ -193,11 +193,26 @@ class SlotScoring:
 
     def finish(self, episodes: Sequence[Episode]) -> list[Episode]:
         """See `Scoring.finish`."""
-        scored = [self._with_steps(episode) for episode in episodes]
+        return self._credited([self._with_steps(episode) for episode in episodes])
+
+    def again(self, episodes: Sequence[Episode]) -> list[Episode]:
+        """Recorded episodes, with the environment's rewards alone, as this scoring would have left them."""
+        scored = []
+        for episode in episodes:
+            agent = episode.agent_id
+            if episode.valid and episode.turns and self._step is not None:
+                self.begin([agent], [episode.episode_id], [episode.observations[0]], [episode.privileged], fresh=True)
+                for turn in episode.turns:
+                    before, after = episode.observations[turn.t], episode.observations[turn.t + 1]
+                    self.step([agent], [before], [turn], [after])
+            scored.append(self._with_steps(episode))
+        return self._credited(scored)
+
+    def _credited(self, episodes: list[Episode]) -> list[Episode]:
         if self._rewards.credit is None:
-            return scored
-        result = self._rewards.credit(scored, self._rewards.models)
-        return [apply_credit(episode, result, row) for row, episode in enumerate(scored)]
+            return episodes
+        result = self._rewards.credit(episodes, self._rewards.models)
+        return [apply_credit(episode, result, row) for row, episode in enumerate(episodes)]
 
     def _with_steps(self, episode: Episode) -> Episode:
         """With the step reward's terms; its sum becomes the reward, and the environment's stays the term `env`."""

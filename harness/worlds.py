@@ -16,7 +16,7 @@ from palaestra.environment import make_policy
 from palaestra.rollouts import tree_map
 from palaestra.tasks import Task, TaskSet
 
-__all__ = ["ONLY_AGENT", "GymWorld", "ParallelWorld", "Step", "World", "default_messages", "world_of"]
+__all__ = ["ONLY_AGENT", "GymWorld", "ParallelWorld", "Step", "World", "as_text", "default_messages", "world_of"]
 
 ONLY_AGENT = "agent_0"
 
@@ -224,14 +224,15 @@ def _own(observation: Any) -> Any:
 
 def default_messages(observations: Sequence[Any], actions: Sequence[Any]) -> list[dict[str, str]]:
     """A dialogue for environments that keep none: observations are what the user says, actions what was answered."""
-    messages = [{"role": "user", "content": _as_text(observations[0])}]
+    messages = [{"role": "user", "content": as_text(observations[0])}]
     for action, observation in zip(actions, observations[1:], strict=True):
-        messages.append({"role": "assistant", "content": _as_text(action)})
-        messages.append({"role": "user", "content": _as_text(observation)})
+        messages.append({"role": "assistant", "content": as_text(action)})
+        messages.append({"role": "user", "content": as_text(observation)})
     return messages
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """An observation or action as text: texts as they are, the text of a mapping that has one, else what NumPy says."""
     if isinstance(value, Mapping) and isinstance(value.get("text"), str):
         return str(value["text"])
     if isinstance(value, np.ndarray):

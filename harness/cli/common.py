@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import ast
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from palaestra.errors import PalaestraError
-
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["agent_options", "console", "env_option", "key_values", "slug"]
+__all__ = ["console", "env_option", "key_values"]
 
 
 def key_values(pairs: tuple[str, ...], option: str) -> dict[str, Any]:
@@ -42,11 +39,6 @@ def _literal(text: str) -> Any:
         return text
 
 
-def slug(name: str) -> str:
-    """A name as a folder can have it."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
-
-
 def console(*, stderr: bool = False) -> Console:
     """A console that is as wide as the terminal, and 120 where there is none."""
     from rich.console import Console
@@ -62,13 +54,3 @@ env_option = click.option(
     metavar="KEY=VALUE",
     help="An option of the environment, as in --env top_k=5. May be repeated.",
 )
-
-
-def agent_options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """The `--agent-option` pairs."""
-    return key_values(pairs, "--agent-option")
-
-
-def told(error: PalaestraError) -> str:
-    """An error as one paragraph."""
-    return " ".join(str(error).split())

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from palaestra.harness.cli.common import agent_options, console, env_option, key_values, slug
+from palaestra.harness.cli.common import console, env_option, key_values
+from palaestra.harness.schedule import slug
 
 if TYPE_CHECKING:
     from palaestra.harness.run_folder import Run
@@ -29,8 +30,6 @@ _CODES = {"finished": 0, "budget": 4, "disk": 4, "interrupted": 130}
 @click.option("--concurrency", "-c", default=None, type=int, metavar="N", help="Worlds played at once.  [default: 16 "
               "for models, 1 for scripted agents]")  # fmt: skip
 @env_option
-@click.option("--agent-option", "agent_pairs", multiple=True, metavar="KEY=VALUE", help="An option of the agents, as "
-              "in --agent-option temperature=0.")  # fmt: skip
 @click.option("--reward", "rewards", multiple=True, metavar="NAME[:WEIGHT]", help="Reward turns by this; repeatable. "
               "By default by the environment's own reward.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Where to record.  [default: runs/TIME-ENV]")
@@ -56,7 +55,6 @@ def command(
     seed: int,
     concurrency: int | None,
     env_pairs: tuple[str, ...],
-    agent_pairs: tuple[str, ...],
     rewards: tuple[str, ...],
     out: Path | None,
     resume: bool,
@@ -72,13 +70,14 @@ def command(
     r"""Roll agents out on an environment and record every episode.
 
     Agents are policies that the environment ships (null, echo, random, prior, oracle, ...), models
-    (transformers:smollm2, openai:MODEL@URL), or names that plugins give. Several agents play one after another; each
-    gets a run folder under --out, and all share one table and one report.
+    (transformers:smollm2, openai:MODEL@URL), or names that plugins give; options of an agent stand behind a question
+    mark. Several agents play one after another; each gets a run folder under --out, and all share one table and one
+    report.
 
     \b
     Examples:
       palaestra run palaestra/FactbookSearch-v0 --agent oracle --agent prior --episodes 50
-      palaestra run palaestra/FactbookSearch-v0 -a transformers:smollm2 -n 8 --split test --out runs/smollm2
+      palaestra run palaestra/FactbookSearch-v0 -a 'transformers:smollm2?temperature=0' -n 8 --out runs/smollm2
       palaestra run palaestra/FactbookSearch-v0 -a oracle --reward outcome --reward format:0.2
       palaestra run palaestra/FactbookSearch-v0 -a oracle --out runs/big -n all --resume
     """
@@ -100,9 +99,6 @@ def command(
     if timeout is not None:
         limits = Limits(timeout, max(timeout, 600.0), timeout, retries, max_turns, max_time, max_tokens)
     env_kwargs = key_values(env_pairs, "--env")
-    options = agent_options(agent_pairs)
-    if max_cost is not None:
-        options["max_cost"] = max_cost
     runs: list[Run] = []
     with Progress(agents) as progress, warnings.catch_warnings():
         warnings.showwarning = _show  # a torn line is dropped, a server is slow: one line, not a stack
@@ -111,7 +107,7 @@ def command(
                 _play(
                     run,
                     name,
-                    options,
+                    max_cost,
                     progress,
                     env_id=env_id,
                     out=folder if len(agents) == 1 else folder / slug(name),
@@ -134,11 +130,13 @@ def command(
 
 
 def _play(
-    run: Any, name: str, options: dict[str, Any], progress: Any, *, concurrency: int | None, resume: bool, **asked: Any
+    run: Any, name: str, max_cost: float | None, progress: Any, *, concurrency: int | None, resume: bool, **asked: Any
 ) -> Run:
     from palaestra.agents.registry import make_agent
 
-    agent = make_agent(name, **options)
+    # Agents in this process cost nothing.
+    paid = max_cost is not None and name.startswith("openai:")
+    agent = make_agent(name, **({"max_cost": max_cost} if paid else {}))
     try:
         # With several agents, an interrupted run may not have begun with all of them.
         played: Run = run(
@@ -200,10 +198,8 @@ def _conclude(runs: list[Run], folder: Path, report: bool) -> int:
 
 
 def _report(runs: list[Run], folder: Path) -> None:
-    try:
-        from palaestra.harness.report import write_report
-    except ImportError:
-        return
+    from palaestra.harness.report import write_report
+
     click.echo(f"Report: {write_report(runs, folder)}")
 
 

@@ -185,7 +185,7 @@ def test_budgets_stop_a_run_that_can_be_resumed(tmp_path):
 
 def test_resume_refuses_another_question_and_names_the_difference(tmp_path):
     run(ENV, toys.Scripted("oracle"), tmp_path / "r", episodes=4)
-    with pytest.raises(ConfigError, match="already holds a run.*--resume"):
+    with pytest.raises(ConfigError, match=r"already holds a run.*--resume"):
         run(ENV, toys.Scripted("oracle"), tmp_path / "r", episodes=4)
     with pytest.raises(ConfigError, match=r"seed: was 0, is 5") as caught:
         run(ENV, toys.Scripted("null"), tmp_path / "r", episodes=4, seed=5, resume=True)
@@ -214,7 +214,7 @@ def test_what_cannot_be_asked_is_an_error_before_anything_is_played(tmp_path):
         run(ENV, toys.Scripted("oracel"), tmp_path / "b")
     with pytest.raises(UnknownNameError, match="no task 'sum-0x'"):
         run(ENV, toys.Scripted("oracle"), tmp_path / "c", tasks=["sum-0x"])
-    with pytest.raises(ConfigError, match="no option 'slwo'. Did you mean 'slow'"):
+    with pytest.raises(ConfigError, match=r"no option 'slwo'\. Did you mean 'slow'"):
         run(ENV, toys.Scripted("oracle"), tmp_path / "d", env_kwargs={"slwo": 1})
     with pytest.raises(ConfigError, match="concurrency is 0"):
         run(ENV, toys.Scripted("oracle"), tmp_path / "e", concurrency=0)
