@@ -197,7 +197,7 @@ def view_of(episode: Episode, picture_room: int) -> EpisodeView:
             [*range(len(turns))] if not omitted else [*range(_HEAD_TURNS), *range(len(turns) - _TAIL_TURNS, len(turns))]
         )
         shown = [_turn(turns[t], episode.observations[t + 1], pictures) for t in kept]
-    labels = [("split", task.split), *task.metadata.items()] if task is not None else []
+    labels = [("split", task.split), *sorted(task.metadata.items())] if task is not None else []
     title = task.prompt if task is not None else episode.episode_id
     return EpisodeView(
         episode_id=episode.episode_id,
@@ -239,7 +239,6 @@ def _turn(turn: Turn, after: Any, pictures: _Pictures) -> TurnView:
     results = [call.result.text for call in turn.calls if call.result is not None]
     if results and all(result in text for result in results):
         text = ""  # the same words stand in the results
-    terms = [(name, value) for name, value in turn.terms.items()]
     return TurnView(
         number=turn.t + 1,
         said=fold(said) if said else None,
@@ -247,7 +246,7 @@ def _turn(turn: Turn, after: Any, pictures: _Pictures) -> TurnView:
         seen=fold(text) if text else None,
         pictures=seen_pictures,
         reward=turn.reward,
-        terms=terms,
+        terms=sorted(turn.terms.items()),
         sample="" if turn.completion is None else _sample(turn.completion),
         end="terminated" if turn.terminated else "truncated" if turn.truncated else "",
     )

@@ -201,3 +201,28 @@ def test_pairing_sees_what_two_intervals_cannot() -> None:
     got = paired_difference(hardness + 0.05 + rng.normal(0, 0.01, 60), tasks, hardness, tasks, rng)
     assert got is not None and got.interval is not None
     assert 0 < got.interval.low < got.mean < got.interval.high < 0.1
+
+
+@pytest.mark.parametrize("n", [1, 3, 12, 60])
+def test_exact_interquartile_interval_holds_the_worst_population(n: int) -> None:
+    edge = 0.025 ** (1 / n)
+    got = mean_interval([1.0] * n, np.random.default_rng(0), interquartile=True)
+    mirrored = mean_interval([0.0] * n, np.random.default_rng(0), interquartile=True)
+    assert got is not None and mirrored is not None
+    # The worst population in which a share `edge` scores 1: all others score 0.
+    copies = 400_000
+    population = np.repeat([0.0, 1.0], [copies - round(edge * copies), round(edge * copies)])
+    assert got.low == pytest.approx(interquartile_mean(population), abs=1e-4)
+    assert (mirrored.low, mirrored.high) == (0.0, pytest.approx(1 - got.low))
+
+
+@pytest.mark.parametrize("same", [-1.0, 0.0, 0.25, 1.0])
+def test_equal_differences_still_have_a_width(same: float) -> None:
+    tasks = list(range(20))
+    first, second = np.full(20, max(same, 0.0)), np.full(20, max(-same, 0.0))
+    got = paired_difference(first, tasks, second, tasks, np.random.default_rng(0), unit_range=True)
+    assert got is not None and got.interval is not None
+    rest = 1 - 0.025 ** (1 / 20)
+    # The extreme populations: all tasks beyond the shown share differ by -1, or by +1.
+    assert got.interval.low == pytest.approx((1 - rest) * same + rest * -1)
+    assert got.interval.high == pytest.approx((1 - rest) * same + rest * 1)
