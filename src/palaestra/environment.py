@@ -11,7 +11,14 @@ import gymnasium as gym
 import numpy as np
 
 from palaestra.episodes import EpisodeError
-from palaestra.errors import ConfigError, EnvironmentUnavailable, EpisodeFailure, SnapshotError, UnknownNameError
+from palaestra.errors import (
+    ConfigError,
+    EnvironmentUnavailable,
+    EpisodeFailure,
+    PalaestraError,
+    SnapshotError,
+    UnknownNameError,
+)
 from palaestra.policies import GENERIC_POLICIES, PolicyFactory
 
 __all__ = ["Environment", "OnFailure", "make_policy"]
@@ -112,18 +119,24 @@ class Environment(gym.Env[ObsType, ActType]):
             The first observation and info.
 
         Raises:
-            EnvironmentUnavailable: It failed `reset_attempts` times for reasons that are not the caller's.
+            EnvironmentUnavailable: It failed for reasons that are not the caller's: `reset_attempts` times, or once
+                where trying again cannot help.
             PalaestraError: An option is unknown or cannot be met.
         """
         super().reset(seed=seed)
         self._running = False
+        before = self.np_random.bit_generator.state
+        last: Exception
         for attempt in range(self.reset_attempts):
             try:
                 observation, info = self._reset(dict(options or {}))
-            except EpisodeFailure as error:
+            except Exception as error:
+                if isinstance(error, PalaestraError) and not isinstance(error, EpisodeFailure):
+                    raise
                 last = error
-                if not error.retryable:
+                if not EpisodeError.of(error).retryable:
                     break
+                self.np_random.bit_generator.state = before  # a retried episode is the one that was asked for
                 if attempt + 1 < self.reset_attempts:
                     time.sleep(0.05 * 2**attempt)
                 continue
@@ -134,7 +147,7 @@ class Environment(gym.Env[ObsType, ActType]):
                 info["privileged"] = dict(self.privileged())
             return observation, info
         raise EnvironmentUnavailable(
-            f"{type(self).__name__} could not start an episode in {attempt + 1} attempt(s): {last}"
+            f"{type(self).__name__} could not start an episode in {attempt + 1} attempt(s): {_told(last)}"
         ) from last
 
     def step(self, action: ActType) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
@@ -219,6 +232,10 @@ def _made_again(spec: Any, state: Mapping[str, Any] | None) -> Environment[Any, 
     if state is not None:
         made.restore_state(state)
     return made  # type: ignore[no-any-return]
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, PalaestraError) else f"{type(error).__name__}: {error}"
 
 
 def make_policy(env: Any, name: str, space: gym.Space[Any], rng: np.random.Generator) -> Any:

@@ -15,6 +15,9 @@ Every message says what was given, what is accepted, and what to do::
     ├── EnvironmentUnavailable                   `reset` failed after its retries
     └── EpisodeFailure                           ends one episode as `failed`; never caused by an action
         └── ModelUnavailable                     a model or its server gave no answer
+
+All of them pickle. Those with several arguments also take an instance of themselves alone, since Gymnasium's
+`AsyncVectorEnv` raises what a worker raised anew, as `type(error)(error)`.
 """
 
 from __future__ import annotations
@@ -75,7 +78,13 @@ class UnknownNameError(PalaestraError, LookupError):
         choices: The names that exist, from which the nearest is suggested.
     """
 
-    def __init__(self, what: str, name: str, choices: Iterable[str] = ()) -> None:
+    what: str
+    name: str
+    choices: tuple[str, ...]
+
+    def __init__(self, what: str | UnknownNameError, name: str = "", choices: Iterable[str] = ()) -> None:
+        if isinstance(what, UnknownNameError):
+            what, name, choices = what.what, what.name, what.choices
         self.what, self.name, self.choices = what, name, tuple(choices)
         super().__init__(f"There is no {what} '{name}'. {nearest(name, self.choices)}".rstrip())
 
@@ -97,7 +106,14 @@ class DataError(PalaestraError, ValueError):
         field: Name of the field, where one applies.
     """
 
-    def __init__(self, path: object, problem: str, *, line: int | None = None, field: str | None = None) -> None:
+    path: str
+    problem: str
+    line: int | None
+    field: str | None
+
+    def __init__(self, path: object, problem: str = "", *, line: int | None = None, field: str | None = None) -> None:
+        if isinstance(path, DataError):
+            path, problem, line, field = path.path, path.problem, path.line, path.field
         self.path, self.problem, self.line, self.field = str(path), problem, line, field
         place = self.path + (f", line {line}" if line is not None else "") + (f", field '{field}'" if field else "")
         super().__init__(f"{place}: {problem}")
@@ -123,7 +139,13 @@ class MissingExtraError(PalaestraError, ImportError):
         command: The command that installs it; `pip install 'palaestra[EXTRA]'` unless given.
     """
 
-    def __init__(self, what: str, extra: str, command: str | None = None) -> None:
+    what: str
+    extra: str
+    command: str
+
+    def __init__(self, what: str | MissingExtraError, extra: str = "", command: str | None = None) -> None:
+        if isinstance(what, MissingExtraError):
+            what, extra, command = what.what, what.extra, what.command
         self.what, self.extra = what, extra
         self.command = command or f"pip install 'palaestra[{extra}]'"
         super().__init__(f"{what} needs packages that are not installed. Install them with: {self.command}")
@@ -165,14 +187,21 @@ class EpisodeFailure(PalaestraError):
         retryable: Whether another attempt may succeed.
     """
 
+    kind: str
+    message: str
+    cause: Literal["infrastructure", "unattributed"]
+    retryable: bool
+
     def __init__(
         self,
-        kind: str,
-        message: str,
+        kind: str | EpisodeFailure,
+        message: str = "",
         *,
         cause: Literal["infrastructure", "unattributed"] = "infrastructure",
         retryable: bool = True,
     ) -> None:
+        if isinstance(kind, EpisodeFailure):
+            kind, message, cause, retryable = kind.kind, kind.message, kind.cause, kind.retryable
         self.kind, self.message, self.cause, self.retryable = kind, message, cause, retryable
         super().__init__(f"{kind}: {message}")
 
