@@ -83,6 +83,7 @@ class Chat:
         return text
 
     def _harmless(self, text: str) -> str:
+        text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates have no tokens
         for control in self._controls:
             if control in text:
                 text = text.replace(control, f"{control[:1]}\u2060{control[1:]}")
