@@ -67,6 +67,8 @@ class RewardSums:
     def add(self, columns: Mapping[str, NDArray[np.float64]]) -> None:
         """Adds an episode's columns, each (T,); NaN is no value."""
         for name, column in columns.items():
+            if not len(column):
+                continue
             known = np.isfinite(column)
             self._grow(name, np.where(known, column, 0.0), known.astype(np.int64))
 
@@ -76,10 +78,12 @@ class RewardSums:
             self._grow(name, sums, other._counts[name])
 
     def _grow(self, name: str, sums: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
-        mine, known = self._sums.get(name, np.zeros(0)), self._counts.get(name, np.zeros(0, np.int64))
-        size = max(len(mine), len(sums))
-        self._sums[name] = np.pad(mine, (0, size - len(mine))) + np.pad(sums, (0, size - len(sums)))
-        self._counts[name] = np.pad(known, (0, size - len(known))) + np.pad(counts, (0, size - len(counts)))
+        if len(self._sums.get(name, ())) < len(sums):
+            grow = len(sums) - len(self._sums.get(name, ()))
+            self._sums[name] = np.append(self._sums.get(name, np.zeros(0)), np.zeros(grow))
+            self._counts[name] = np.append(self._counts.get(name, np.zeros(0, np.int64)), np.zeros(grow, np.int64))
+        self._sums[name][: len(sums)] += sums
+        self._counts[name][: len(sums)] += counts
 
     def curves(self, max_points: int) -> dict[str, list[tuple[float, float]]]:
         """For each term, (turn from 1, mean over the episodes that came so far); many turns are put into bins."""

@@ -315,14 +315,16 @@ def _layers(member: NDArray[np.int64], strata: Sequence[object] | None) -> list[
 def _resampled_counts(
     layers: Sequence[NDArray[np.int64]], values: int, resamples: int, rng: np.random.Generator
 ) -> Iterator[FloatArray]:
-    """Batches (B, G) of how often each group was drawn. Drawing with replacement is one multinomial draw."""
+    """Batches (B, G) of how often each group was drawn, with replacement."""
     total = sum(len(layer) for layer in layers)
     batch = max(1, _BATCH_CELLS // max(total, values))
     for start in range(0, resamples, batch):
         rows = min(batch, resamples - start)
         counts = np.zeros((rows, total))
         for layer in layers:
-            counts[:, layer] = rng.multinomial(len(layer), np.full(len(layer), 1 / len(layer)), size=rows)
+            size = len(layer)
+            drawn = rng.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
+            counts[:, layer] = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
         yield counts
 
 

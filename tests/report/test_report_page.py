@@ -268,7 +268,7 @@ def test_untrusted_text_is_only_text(tmp_path: Path) -> None:
     assert "[U+202E]evil" in page.words and "␛[31m" in page.words and "[U+DCFF]" in page.words
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.text(st.characters(), max_size=40), st.text(st.characters(), max_size=40))
 def test_any_text_can_be_reported(tmp_path_factory: pytest.TempPathFactory, said: str, read: str) -> None:
     turns = [Turn(0, said, (search_call(read),), terms={read: 1.0}, terminated=True)]
@@ -276,6 +276,7 @@ def test_any_text_can_be_reported(tmp_path_factory: pytest.TempPathFactory, said
     check(path)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters()))
 def test_readable_text_can_be_encoded_and_is_stable(text: str) -> None:
     shown = readable(text)
@@ -510,6 +511,7 @@ def test_the_page_runs_no_script_but_its_own(tmp_path: Path) -> None:
         assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
+@settings(deadline=None)
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
 def test_ticks_are_few_and_span_the_range(low: float, width: float) -> None:
     high = low + width

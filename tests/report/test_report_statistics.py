@@ -32,17 +32,20 @@ def slow_iqm(values: Sequence[float]) -> float:
     return float(sum(middle) / len(middle))
 
 
+@settings(deadline=None)
 @given(st.lists(scores, min_size=1, max_size=25))
 def test_iqm_is_the_mean_of_the_middle_half(values: list[float]) -> None:
     assert interquartile_mean(values) == pytest.approx(slow_iqm(values), rel=1e-9, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(scores, min_size=4, max_size=24).filter(lambda values: len(values) % 4 == 0))
 def test_iqm_drops_whole_values_where_n_is_a_multiple_of_four(values: list[float]) -> None:
     quarter = len(values) // 4
     assert interquartile_mean(values) == pytest.approx(np.mean(sorted(values)[quarter:-quarter]), rel=1e-9, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(scores, st.integers(0, 4)), min_size=1, max_size=12).filter(lambda x: any(w for _, w in x)))
 def test_a_weight_is_a_number_of_copies(pairs: list[tuple[float, int]]) -> None:
     values, weights = np.array([v for v, _ in pairs]), np.array([[float(w) for _, w in pairs]])
@@ -168,7 +171,7 @@ def test_pass_at_k_refuses_numbers_that_do_not_fit(n: int, c: int, k: int) -> No
         pass_at_k(n, c, k)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), scores, st.booleans()), max_size=30))
 def test_paired_difference_is_over_shared_tasks(rows: list[tuple[str, float, bool]]) -> None:
     first = [(task, value) for task, value, mine in rows if mine]
