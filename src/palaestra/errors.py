@@ -84,7 +84,7 @@ class UnknownNameError(PalaestraError, LookupError):
 
     def __init__(self, what: str | UnknownNameError, name: str = "", choices: Iterable[str] = ()) -> None:
         if isinstance(what, UnknownNameError):
-            what, name, choices = what.what, what.name, what.choices
+            name, choices, what = what.name, what.choices, what.what
         self.what, self.name, self.choices = what, name, tuple(choices)
         super().__init__(f"There is no {what} '{name}'. {nearest(name, self.choices)}".rstrip())
 
@@ -113,7 +113,7 @@ class DataError(PalaestraError, ValueError):
 
     def __init__(self, path: object, problem: str = "", *, line: int | None = None, field: str | None = None) -> None:
         if isinstance(path, DataError):
-            path, problem, line, field = path.path, path.problem, path.line, path.field
+            problem, line, field, path = path.problem, path.line, path.field, path.path
         self.path, self.problem, self.line, self.field = str(path), problem, line, field
         place = self.path + (f", line {line}" if line is not None else "") + (f", field '{field}'" if field else "")
         super().__init__(f"{place}: {problem}")
@@ -145,7 +145,7 @@ class MissingExtraError(PalaestraError, ImportError):
 
     def __init__(self, what: str | MissingExtraError, extra: str = "", command: str | None = None) -> None:
         if isinstance(what, MissingExtraError):
-            what, extra, command = what.what, what.extra, what.command
+            extra, command, what = what.extra, what.command, what.what
         self.what, self.extra = what, extra
         self.command = command or f"pip install 'palaestra[{extra}]'"
         super().__init__(f"{what} needs packages that are not installed. Install them with: {self.command}")
@@ -201,7 +201,7 @@ class EpisodeFailure(PalaestraError):
         retryable: bool = True,
     ) -> None:
         if isinstance(kind, EpisodeFailure):
-            kind, message, cause, retryable = kind.kind, kind.message, kind.cause, kind.retryable
+            message, cause, retryable, kind = kind.message, kind.cause, kind.retryable, kind.kind
         self.kind, self.message, self.cause, self.retryable = kind, message, cause, retryable
         super().__init__(f"{kind}: {message}")
 
