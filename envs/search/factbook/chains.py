@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from palaestra.envs.search.factbook.asking import ASK
 from palaestra.envs.search.factbook.drafts import (
     RELATIONS,
     Describer,
@@ -19,9 +20,9 @@ from palaestra.envs.search.factbook.drafts import (
     related,
 )
 from palaestra.envs.search.factbook.drafts import border_step as _border_step
-from palaestra.envs.search.factbook.english import ASK, DESCRIBE, STORY, last_slot, pick, sentence
+from palaestra.envs.search.factbook.english import DESCRIBE, STORY, last_slot, pick, sentence
 from palaestra.envs.search.factbook.facts import Fact
-from palaestra.envs.search.factbook.names import normalise, with_article
+from palaestra.envs.search.factbook.names import fold, normalise, with_article
 from palaestra.envs.search.factbook.world import World
 
 __all__ = ["answers_of", "bridges", "lookups"]
@@ -45,7 +46,7 @@ def answers_of(world: World, fact: Fact) -> tuple[str, ...]:
             return (fact.answer,)
         return (world.names[code], *world.aliases[code])
     kept = {normalise(fact.answer): fact.answer}
-    for alias in fact.aliases:
+    for alias in (fold(fact.answer), *fact.aliases, *map(fold, fact.aliases)):
         key = normalise(alias)
         if key and (fact.number is not None or key not in world.taken[fact.attribute]):
             kept.setdefault(key, alias)

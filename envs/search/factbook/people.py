@@ -20,20 +20,27 @@ PERSON = (
 """Pattern of an office holder: title, name with at least three capitals in a row, and since when."""
 
 
-def _ordinary(word: str) -> str:
-    """A word of a name in ordinary case ("TINUBU" -> "Tinubu", "III" and "J." stay)."""
-    if not word.isupper() or len(word.strip(".")) < 2 or re.fullmatch(r"[IVX]+", word):
-        return word
-    return re.sub(r"[^\W\d_]+", lambda match: match[0].capitalize(), word)
+def _ordinary(word: str, first: bool = False) -> str:
+    """A word of a name in ordinary case ("TINUBU" -> "Tinubu", "al-BASHIR" -> "al-Bashir"; "III" and "J." stay)."""
+
+    def piece(match: re.Match[str]) -> str:
+        shouted = match[0].isupper() and len(match[0]) > 1
+        return match[0].capitalize() if shouted and (first or not re.fullmatch(r"[IVX]+", match[0])) else match[0]
+
+    return re.sub(r"[^\W\d_]+", piece, word)
 
 
 def person(match: re.Match[str]) -> dict[str, object]:
-    """The parts of a fact about a person: the name in ordinary case, and its aliases with the title and shortened."""
+    """The parts of a fact about a person: the name in ordinary case, and its aliases with titles and shortened."""
     words = match["name"].split()
-    name = " ".join(_ordinary(word) for word in words)
-    family = [_ordinary(word) for word in words if word.isupper() and len(word.strip(".")) > 1]
-    family = [word for word in family if not re.fullmatch(r"[IVX]+", word)]
+    honors = [word for word in words if re.fullmatch(r"[A-Z][a-z]+\.", word) and word != "Jr."]  # "Col.", "Dr."
+    words = words[len(honors) :] if words[: len(honors)] == honors else words
+    spoken = [_ordinary(word, first=n == 0) for n, word in enumerate(words)]
+    name = " ".join(spoken)
+    family = [each for each, word in zip(spoken, words, strict=True) if each != word]
     aliases = [f"{match['title']} {name}", " ".join(family)]
-    if family and not words[0].isupper():
-        aliases.append(f"{words[0]} {' '.join(family)}")
+    if honors:
+        aliases.append(f"{' '.join(honors)} {name}")
+    if family and family[0] != spoken[0]:
+        aliases.append(f"{spoken[0]} {' '.join(family)}")
     return {"answer": name, "aliases": tuple(alias for alias in dict.fromkeys(aliases) if alias and alias != name)}

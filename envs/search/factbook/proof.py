@@ -26,107 +26,21 @@ Factbook. A form is a nested tuple; its words:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from palaestra.envs.search.factbook.names import MENTIONS, fold, normalise
+from palaestra.envs.search.factbook.proof_fields import DATED, FIELDS, MENTIONED, SAYS, starts
 from palaestra.envs.search.passages import Passage
 from palaestra.tasks import Task
 
 __all__ = ["Proof", "Refuted"]
-
-_FIELDS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {  # word of the forms -> the field's line: heading and label, or the label alone
-        "adjective": ("Nationality", "adjective"),
-        "aircraft prefix": ("", "Civil aircraft registration country code prefix"),
-        "airports": ("", "Airports"),
-        "anthem": ("National anthem(s)", "title"),
-        "area": ("Area", "total"),
-        "borders": ("Land boundaries", "border countries"),
-        "capital": ("Capital", "name"),
-        "chief of state": ("Executive branch", "chief of state"),
-        "coastline": ("", "Coastline"),
-        "crops": ("", "Agricultural products"),
-        "currency": ("Exchange rates", "Currency"),
-        "currency code": ("Exchange rates", "Currency"),
-        "export partners": ("", "Exports - partners"),
-        "exports": ("", "Exports - commodities"),
-        "farmland": ("Land use", "agricultural land"),
-        "fertility": ("", "Total fertility rate"),
-        "forest": ("Land use", "forest"),
-        "former names": ("Country name", "former"),
-        "gdp": ("", "GDP (official exchange rate)"),
-        "gdp per head": ("Real GDP per capita", "Real GDP per capita 2024"),
-        "government type": ("", "Government type"),
-        "head of government": ("Executive branch", "head of government"),
-        "heliports": ("", "Heliports"),
-        "highest point": ("Elevation", "highest point"),
-        "holiday": ("", "National holiday"),
-        "import partners": ("", "Imports - partners"),
-        "imports": ("", "Imports - commodities"),
-        "independence": ("", "Independence"),
-        "independent from": ("", "Independence"),
-        "inflation": ("Inflation rate (consumer prices)", "Inflation rate (consumer prices) 2024"),
-        "internet code": ("", "Internet country code"),
-        "internet users": ("Internet users", "percent of population"),
-        "land boundaries": ("Land boundaries", "total"),
-        "legislature": ("Legislative branch", "legislature name"),
-        "life expectancy": ("Life expectancy at birth", "total population"),
-        "local name": ("Country name", "local short form"),
-        "long name": ("Country name", "conventional long form"),
-        "mean elevation": ("Elevation", "mean elevation"),
-        "median age": ("Median age", "total"),
-        "official language": ("Languages", "Languages"),
-        "peak height": ("Elevation", "highest point"),
-        "physicians": ("", "Physician density"),
-        "population": ("Population", "total"),
-        "ports": ("Ports", "total ports"),
-        "railways": ("Railways", "total"),
-        "ships": ("Merchant marine", "total"),
-        "symbol": ("", "National symbol(s)"),
-        "time zone": ("Capital", "time difference"),
-        "unemployment": ("Unemployment rate", "Unemployment rate 2024"),
-        "urban share": ("Urbanization", "urban population"),
-    }
-)
-
-_DATED = frozenset(
-    {"airports", "crops", "export partners", "exports", "farmland", "fertility", "forest", "gdp", "import partners"}
-    | {"imports", "life expectancy", "median age", "physicians", "population", "ports", "railways", "urban share"}
-)
-"""Fields whose questions must say the year."""
 
 _CLEAR_FIGURE, _CLEAR_BORDER, _CLEAR_SHARE = 1.1, 1.05, 2
 
 
 class Refuted(Exception):
     """The text does not give a question one clear answer."""
-
-
-def _starts(text: str, answer: str) -> bool:
-    return re.match(re.escape(answer.casefold()) + r"(?![\w])", text.casefold()) is not None
-
-
-_SAYS: Mapping[str, Callable[[str, str], bool]] = MappingProxyType(
-    {  # field -> whether its text gives the answer as the value, where that is not simply how it starts
-        "anthem": lambda text, answer: _starts(text.lstrip('"“'), answer),
-        "chief of state": lambda text, answer: f"{answer} (since".casefold() in text.casefold() and ";" not in text,
-        "head of government": lambda text, answer: f"{answer} (since".casefold() in text.casefold() and ";" not in text,
-        "holiday": lambda text, answer: (
-            text.count("19") + text.count("(") > 0 and f", {answer} (" in text and ";" not in text
-        ),
-        "legislature": lambda text, answer: text.endswith(f" ({answer})"),
-        "official language": lambda text, answer: (
-            re.search(rf"\b{re.escape(answer)}( [\d.]+%)? \(official\)", text) is not None
-            and text.count("(official") == 1
-        ),
-        "peak height": lambda text, answer: re.search(rf" {re.escape(answer)}( \([^)]*\))?$", text) is not None,
-        "independent from": lambda text, answer: (
-            re.search(rf"\(from (the )?{re.escape(answer)}\)$", text) is not None and ";" not in text
-        ),
-    }
-)
 
 
 class Proof:
@@ -138,9 +52,9 @@ class Proof:
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         wanted: dict[str, dict[str, list[str]]] = {}
-        for key, (heading, label) in _FIELDS.items():
+        for key, (heading, label) in FIELDS.items():
             wanted.setdefault(heading, {}).setdefault(label, []).append(key)
-        self._texts: dict[str, dict[str, tuple[str, str]]] = {key: {} for key in _FIELDS}
+        self._texts: dict[str, dict[str, tuple[str, str]]] = {key: {} for key in FIELDS}
         names: dict[str, None] = {}
         for passage in passages:
             name = passage.title.split(": ", 1)[0]
@@ -160,8 +74,7 @@ class Proof:
                                 self._texts[key][name] = (rest, passage.id)
         self._names = tuple(names)
         self._codes = {spoken: name for name in names for spoken in (name, f"The {name}", fold(name))}
-        by_code = _MENTIONED
-        self._codes |= {spoken: by_code[code] for spoken, code in MENTIONS.items() if code in by_code}
+        self._codes |= {spoken: MENTIONED[code] for spoken, code in MENTIONS.items()}
         self._listed = {name: self._border_list(name) for name in names}
         self._touched: list[str] = []
         self._years: set[str] = set()
@@ -404,7 +317,7 @@ class Proof:
         found += [f"gold passages {sorted(group)} are not needed" for group in gold if not group & read]
         if task.metadata["kind"] != "intersection":
             found += [f"{passage} is needed, but not gold" for passage in sorted(read - set().union(*gold))]
-        if isinstance(meaning, tuple) and meaning[0] in _DATED:
+        if isinstance(meaning, tuple) and meaning[0] in DATED:
             self._years |= set(re.findall(r"\((\d{4})(?: est\.)?\)$", meaning[1]))
         found += [
             f"a figure is of {year}, which the question does not say" for year in self._years if year not in task.prompt
@@ -422,33 +335,7 @@ class Proof:
         if key in ("export partners", "import partners", "independent from"):
             spoken = {spoken for spoken, name in self._codes.items() if name == answer} | {answer}
             if key == "independent from":
-                return any(_SAYS[key](text, each) for each in spoken)
+                return any(SAYS[key](text, each) for each in spoken)
             shares = [int(share) for share in re.findall(r" (\d+)%", text)]
-            return any(_starts(text, each) for each in spoken) and shares[0] - shares[1] >= _CLEAR_SHARE
-        return _SAYS.get(key, _starts)(text, answer)
-
-
-_MENTIONED: Mapping[str, str] = MappingProxyType(
-    {  # codes that `MENTIONS` uses -> titles of the passages
-        "ac": "Antigua and Barbuda",
-        "ae": "United Arab Emirates",
-        "bf": "Bahamas",
-        "bk": "Bosnia and Herzegovina",
-        "cf": "Republic of the Congo",
-        "cg": "Democratic Republic of the Congo",
-        "ez": "Czechia",
-        "ga": "Gambia",
-        "iv": "Côte d'Ivoire",
-        "ks": "South Korea",
-        "mk": "North Macedonia",
-        "nl": "Netherlands",
-        "nz": "New Zealand",
-        "sc": "Saint Kitts and Nevis",
-        "st": "Saint Lucia",
-        "td": "Trinidad and Tobago",
-        "uk": "United Kingdom",
-        "us": "United States",
-        "vc": "Saint Vincent and the Grenadines",
-        "vt": "Vatican City",
-    }
-)
+            return any(starts(text, each) for each in spoken) and shares[0] - shares[1] >= _CLEAR_SHARE
+        return SAYS.get(key, starts)(text, answer)

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from palaestra.envs.search.factbook.chains import bridges, lookups
 from palaestra.envs.search.factbook.comparisons import comparisons
+from palaestra.envs.search.factbook.counts import counts
 from palaestra.envs.search.factbook.drafts import Describer, Draft
+from palaestra.envs.search.factbook.intersections import intersections
 from palaestra.envs.search.factbook.names import normalise
-from palaestra.envs.search.factbook.sets import counts, intersections, superlatives
+from palaestra.envs.search.factbook.superlatives import superlatives
 from palaestra.envs.search.factbook.world import World
 from palaestra.tasks import Task, split_of
 
