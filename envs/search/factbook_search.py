@@ -62,8 +62,8 @@ class FactbookSearchEnv(SearchEnv):
 
     ## Rewards
     0 until the end, then the outcome in [0, 1]: `em` or `f1` of the answer, the best over all accepted answers. Where
-    an answer could be guessed ("Which has the longer coastline, Peru or Chile?"), it counts only if the supporting
-    passages were all among those retrieved.
+    an answer could be guessed (comparisons and counts), it counts only if the supporting passages were all among
+    those retrieved.
 
     ## Starting State
     A task drawn uniformly from the split, or the one named by `reset(options={"task_id": ...})`.

@@ -56,7 +56,7 @@ class SearchEnv(LanguageEnv):
 
     ## Rewards
     0 until the end, then the outcome in [0, 1]: `em` or `f1` of the answer, the best over all accepted answers. Where
-    the supporting passages are required (`support`; by default for comparisons, for yes and no, and wherever a
+    the supporting passages are required (`support`; by default for comparisons, counts, yes and no, and wherever a
     question names its candidates), an answer counts only if they were all among those retrieved, by id or by title,
     so it cannot be won by guessing.
 
@@ -266,9 +266,10 @@ def _gold(task: Task) -> tuple[tuple[str, ...], ...]:
 
 
 def _guessable(task: Task) -> bool:
+    """Whether the question leaves so few answers that one could be hit by chance."""
     kind = str(task.metadata.get("kind", ""))
     two_way = normalize_answer(task.truth["answers"][0]) in ("yes", "no")
-    return two_way or "comparison" in kind or bool(task.metadata.get("candidates"))
+    return two_way or kind == "count" or "comparison" in kind or bool(task.metadata.get("candidates"))
 
 
 def _as_tasks(questions: Any) -> TaskSet:
