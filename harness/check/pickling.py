@@ -93,10 +93,9 @@ def _environment(subject: Subject, world: World, problems: Problems) -> str:
     try:
         again = World(pickle.loads(pickle.dumps(world.env)))
     except Exception as error:
-        name = type(world.raw).__name__
         problems.require(
-            isinstance(error, PalaestraError) or name in str(error),
-            f"an environment that cannot be pickled says why, by its name ({name})",
+            isinstance(error, PalaestraError) or not subject.has_card,
+            "an environment that cannot be pickled says so itself, with a SnapshotError",
             describe_exception(error),
             "made by its id it is pickled as its spec and its state: see that get_state gives plain data, or raise a "
             "SnapshotError there that says what holds it back",

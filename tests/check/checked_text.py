@@ -185,13 +185,16 @@ class LookupEnv(Environment[str, str]):
     def _call(self, name: str, argument: str) -> ToolCall:
         if name == "answer":
             return ToolCall(name, {"text": argument}, ToolResult((TextPart("Thank you."),)), "ok")
-        page = int(self.np_random.integers(1000))
+        page = self._page()
         self.pages.append(page)
         if argument not in MAYORS:
             said = f"Page {page}: there is no such town."
         else:
             said = f"Page {page}: the mayor of {argument} is {MAYORS[argument]}; its river is the {RIVERS[argument]}."
         return ToolCall(name, {"town": argument}, ToolResult((TextPart(said),)), "ok", data={"page": page})
+
+    def _page(self) -> int:
+        return int(self.np_random.integers(1000))
 
     def get_state(self) -> Any:
         return {
