@@ -73,9 +73,11 @@ class Proof:
                             else:
                                 self._texts[key][name] = (rest, passage.id)
         self._names = tuple(names)
+        self._normal = {name: normalise(name) for name in names}
         self._codes = {spoken: name for name in names for spoken in (name, f"The {name}", fold(name))}
         self._codes |= {spoken: MENTIONED[code] for spoken, code in MENTIONS.items()}
         self._listed = {name: self._border_list(name) for name in names}
+        self._folded: dict[str, dict[str, str]] = {}
         self._touched: list[str] = []
         self._years: set[str] = set()
 
@@ -199,7 +201,9 @@ class Proof:
     def _the(self, key: str, value: str) -> str:
         """The only entry whose field contains the value, as whole words and whatever the case."""
         needle = re.compile(rf"(?<!\w){re.escape(fold(value).casefold())}(?!\w)")
-        found = [name for name, (text, _) in self._texts[key].items() if needle.search(fold(text).casefold())]
+        if key not in self._folded:
+            self._folded[key] = {name: fold(text).casefold() for name, (text, _) in self._texts[key].items()}
+        found = [name for name, text in self._folded[key].items() if needle.search(text)]
         if len(found) != 1:
             raise Refuted(f"'{value}' stands in {key} of {found}")
         self._text(key, found[0])
@@ -306,7 +310,7 @@ class Proof:
         if not self._agrees(meaning, answers[0]):
             found.append(f"the text says {meaning}, not '{answers[0]}'")
         if isinstance(meaning, frozenset):
-            taken = {normalise(name) for name in self._names if name not in meaning}
+            taken = {normal for name, normal in self._normal.items() if name not in meaning}
             found += [f"'{answer}' is another country" for answer in answers if normalise(answer) in taken]
         if isinstance(meaning, int):
             found += [
