@@ -374,12 +374,8 @@ def _environment_error(error: Exception) -> EpisodeFailure:
 
 
 def _reported(error: Mapping[str, Any]) -> EpisodeFailure:
-    return EpisodeFailure(
-        str(error.get("kind", "environment_error")),
-        str(error.get("message", "")),
-        cause="infrastructure" if error.get("cause") == "infrastructure" else "unattributed",
-        retryable=bool(error.get("retryable", False)),
-    )
+    found = EpisodeError.of_info(error)
+    return EpisodeFailure(found.kind, found.message, cause=found.cause, retryable=found.retryable)
 
 
 def _checked(outcome: float) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from palaestra.episodes import EpisodeError
 from palaestra.rollouts import ArrayColumns, ArrayTurns, Rollout, tree_map
 
 __all__ = ["Cut", "EpisodeCutter"]
@@ -23,12 +24,16 @@ class Cut:
         number: The how-manieth episode of that slot, from 0.
         observations: T + 1 of them: an array (T + 1, ...), or columns of nested ones.
         turns: T of them.
+        info: Info of the last step.
+        error: Why the episode failed; None where it did not.
     """
 
     slot: int
     number: int
     observations: NDArray[Any] | ArrayColumns
     turns: ArrayTurns
+    info: Mapping[str, Any] = field(default_factory=dict)
+    error: EpisodeError | None = None
 
 
 @dataclass(slots=True)
@@ -42,8 +47,9 @@ class _Open:
 class EpisodeCutter:
     """Takes successive rollouts of the same slots and yields each episode when it is complete.
 
-    Rows that are not valid (resets under `NEXT_STEP`, failed steps) belong to no episode. An episode that failed, or
-    is still running when the last rollout has been cut, is not yielded.
+    Rows that belong to no episode (resets under `NEXT_STEP`) are left out. A failed episode is yielded with its error
+    if the rollout has its last info. An episode that is still running when the last rollout has been cut is not
+    yielded.
     """
 
     def __init__(self) -> None:
@@ -56,11 +62,15 @@ class EpisodeCutter:
         for n in range(rollout.slots):
             slot = int(rollout.slot[n])
             for start, stop in _stretches(rollout.episode_id[:, n]):
-                rows = start + np.flatnonzero(rollout.valid[start:stop, n])
+                number = int(rollout.episode_id[start, n])
+                if number < 0:
+                    continue
+                info = _info(rollout, finals.get((stop - 1, n)))
+                error = _error(info)
+                rows = start + (np.arange(stop - start) if error else np.flatnonzero(rollout.valid[start:stop, n]))
                 if not len(rows):
                     continue
                 first, last = int(rows[0]), int(rows[-1])
-                number = int(rollout.episode_id[last, n])
                 if slot not in self._open or self._open[slot].number != number:
                     self._open[slot] = _Open(number)  # what another episode left open has failed
                 self._open[slot].pieces.append(_piece(rollout, n, first, last + 1))
@@ -69,7 +79,7 @@ class EpisodeCutter:
                 e = finals[last, n]
                 final = tree_map(lambda column, e=e: column[e], rollout.final_observations)
                 pieces = self._open.pop(slot).pieces
-                ended.append((last, Cut(slot, number, _seen(pieces, final), _turns(pieces))))
+                ended.append((last, Cut(slot, number, _seen(pieces, final), _turns(pieces), info, error)))
         ended.sort(key=lambda item: (item[0], item[1].slot))
         return (cut for _, cut in ended)
 
@@ -79,6 +89,16 @@ def _stretches(episode_id: Any) -> Iterator[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(episode_id)) + 1
     starts = [0, *edges.tolist()]
     return zip(starts, [*edges.tolist(), len(episode_id)], strict=True)
+
+
+def _info(rollout: Rollout, e: int | None) -> Mapping[str, Any]:
+    return rollout.final_infos[e] if e is not None and rollout.final_infos else {}
+
+
+def _error(info: Mapping[str, Any]) -> EpisodeError | None:
+    if info.get("status") != "failed":
+        return None
+    return EpisodeError.of_info(info.get("error") or {})
 
 
 def _piece(rollout: Rollout, n: int, start: int, stop: int) -> dict[str, Any]:

@@ -195,6 +195,16 @@ class EpisodeError:
             return cls(error.kind, error.cause, error.retryable, error.message)
         return cls("environment_error", "unattributed", False, f"{type(error).__name__}: {error}")
 
+    @classmethod
+    def of_info(cls, error: Mapping[str, Any]) -> EpisodeError:
+        """From what `info["error"]` holds; whatever is missing counts as unattributed."""
+        return cls(
+            kind=str(error.get("kind", "environment_error")),
+            cause="infrastructure" if error.get("cause") == "infrastructure" else "unattributed",
+            retryable=bool(error.get("retryable", False)),
+            message=str(error.get("message", "")),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object with the four fields; also what `info["error"]` holds."""
         return {"kind": self.kind, "cause": self.cause, "retryable": self.retryable, "message": self.message}

@@ -32,12 +32,13 @@ class Rollout:
     """T steps of N slots.
 
     A slot plays one episode after another. Under `NEXT_STEP` autoreset the step after an episode's end only resets:
-    its row is not `valid`, its action was ignored and its reward is 0. Rows of failed episodes are not valid either.
+    its row belongs to no episode, its action was ignored and its reward is 0. The rows of an episode that failed are
+    not `valid`; what an earlier rollout gave of it was given before anybody could know.
 
     Attributes:
         observations: (T + 1, N, ...), or a nested dictionary or tuple of such: what was seen before each step, and
-            after the last. At `t + 1` after an end stands what the vector environment gave: the reset observation
-            under `SAME_STEP`, the final one under `NEXT_STEP` and `DISABLED`.
+            after the last. At `t + 1` after an end stands what the policy saw next: the reset observation under
+            `SAME_STEP` and `DISABLED`, the final one under `NEXT_STEP`.
         actions: (T, N, ...).
         rewards: float64 (T, N).
         terms: Parts of the reward by name, each float64 (T, N).
@@ -47,7 +48,9 @@ class Rollout:
         final_at: int64 (E, 2), the (t, n) at which an episode ended.
         final_observations: (E, ...), the true last observation of each of those episodes.
         slot: int64 (N,), which slots these are.
-        episode_id: int64 (T, N), counts the episodes of a slot from 0.
+        episode_id: int64 (T, N), counts the episodes of a slot from 0; -1 in rows that belong to no episode.
+        final_infos: Info of the last step of each episode in `final_at`; empty where nobody kept it. A failed one has
+            `status` "failed" and an `error`.
         extras: What the policy recorded beside its actions (log-probabilities, values), each (T, N, ...).
     """
 
@@ -62,6 +65,7 @@ class Rollout:
     final_observations: Any
     slot: NDArray[np.int64]
     episode_id: NDArray[np.int64]
+    final_infos: Sequence[Mapping[str, Any]] = ()
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

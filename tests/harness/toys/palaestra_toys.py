@@ -147,3 +147,56 @@ palaestra.register(
     ),
     "palaestra_toys:Sums",
 )
+
+
+class Walk(Environment[Any, Any]):
+    """A walk on a line that ends after a random number of steps; arrays only.
+
+    Args:
+        nested: Whether observations are a dictionary.
+        fail_at: Positions above this fail the episode.
+    """
+
+    shipped_policies: ClassVar[Mapping[str, PolicyFactory]] = {
+        "reference": lambda env, space, rng: lambda observation: np.int64(rng.integers(1, 3))
+    }
+
+    def __init__(self, *, nested: bool = False, fail_at: float = np.inf, horizon: int = 9) -> None:
+        super().__init__()
+        self.nested, self.fail_at, self.horizon = nested, fail_at, horizon
+        self.action_space = gym.spaces.Discrete(3)
+        box = gym.spaces.Box(-1e6, 1e6, (2,), np.float32)
+        clock = gym.spaces.Box(0, 1_000_000, (), np.int64)
+        self.observation_space = gym.spaces.Dict({"place": box, "clock": clock}) if nested else box
+
+    def _see(self) -> Any:
+        place = self.place.astype(np.float32)
+        return {"place": place, "clock": np.int64(self.t)} if self.nested else place
+
+    def _reset(self, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        self.t = 0
+        self.place = self.np_random.normal(size=2)
+        self.length = int(self.np_random.integers(1, self.horizon + 1))
+        return self._see(), {"length": self.length}
+
+    def _step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        self.place = self.place + self.np_random.normal(size=2) + int(action)
+        if self.place[0] > self.fail_at:
+            raise EpisodeFailure("fell_off", "too far right")
+        ended = self.t >= self.length
+        info = {"outcome": float(self.place[0] > 0)} if ended else {}
+        return self._see(), float(self.place[1]), ended and self.length % 2 == 0, ended and self.length % 2 == 1, info
+
+
+palaestra.register(
+    EnvCard(
+        id="toys/Walk-v0",
+        summary="A walk on a line.",
+        family="toys",
+        kind="control",
+        interface="array",
+        snapshot="none",
+    ),
+    "palaestra_toys:Walk",
+)
