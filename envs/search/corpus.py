@@ -79,6 +79,9 @@ class Corpus(Sequence[Passage]):
         """
         return self[self.position(passage_id)]
 
+    def __deepcopy__(self, memo: object) -> Corpus:
+        return self  # never changes; Gymnasium copies an environment's arguments whenever its spec is looked at
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A file is named, not copied; the digest says whether it is still the same on the other side.
         if self.source is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from palaestra.errors import ConfigError, UnknownNameError
@@ -108,7 +107,7 @@ class TaskSet(Sequence[Task]):
             seen: set[str] = set()
             twice = next(task.id for task in self._tasks if task.id in seen or seen.add(task.id))  # type: ignore[func-returns-value]
             raise ConfigError(f"Two tasks have the id '{twice}'; ids must be unique.")
-        self._by_id: Mapping[str, Task] = MappingProxyType(by_id)
+        self._by_id = by_id
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -118,6 +117,9 @@ class TaskSet(Sequence[Task]):
 
     def __getitem__(self, index: Any) -> Any:
         return self._tasks[index]
+
+    def __deepcopy__(self, memo: object) -> TaskSet:
+        return self  # frozen; Gymnasium copies an environment's arguments whenever its spec is looked at
 
     def get(self, task_id: str) -> Task:
         """The task with this id.
