@@ -65,7 +65,7 @@ def _written(subject: Subject, nonce: str, problems: Problems) -> str:
             "it was put into what agents see (observation, info, the task's prompt or metadata, a tool's data), and "
             "from there it is recorded and shown",
         )
-    return f"nor in {seen['records']} records and their report"
+    return f"nor in {seen['records']} records, their report and their exports"
 
 
 def _masked(nonce: str) -> Callable[[World, str, int], Policy]:

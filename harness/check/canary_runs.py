@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from palaestra.agents.base import Action, View
+from palaestra.errors import ConfigError
 from palaestra.harness.check.subject import Subject
 
 __all__ = ["EXCERPT", "leaks"]
@@ -47,6 +48,7 @@ def leaks(subject: Subject, nonce: str) -> dict[str, Any]:
         `found`: places and excerpts where it must not be.
     """
     from palaestra.harness.api import run
+    from palaestra.harness.export import export
     from palaestra.harness.report import write_report
 
     subject.ensure_registered()
@@ -83,7 +85,14 @@ def leaks(subject: Subject, nonce: str) -> dict[str, Any]:
         for path in sorted(report.rglob("*")):
             if path.is_file():
                 found += _search(f"the report ({path.name})", _read(path), nonce)
-    return {"planted": planted, "records": records, "found": found[:20]}
+        for form in ("sft", "preference", "jsonl"):  # parquet holds the same rows as jsonl
+            target = folder / f"export.{form}"
+            try:
+                export(runs, form, target, min_outcome=0.0)
+            except ConfigError:  # nothing of this form in these runs
+                continue
+            found += _search(f"the export as {form}", _read(target), nonce)
+    return {"planted": planted, "records": records, "found": found[:50]}
 
 
 def _plant(kind: type[Any], nonce: str) -> None:

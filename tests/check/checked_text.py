@@ -233,6 +233,11 @@ def add(cls: type, **changes: Any) -> str:
     return f"{cls.__module__}:{made.id}"
 
 
+def broken(subject: Any) -> float:
+    """Work for another process that does not come to its end."""
+    return 1 / 0
+
+
 register(CARD, "checked_text:LookupEnv")
 GOOD = "checked_text:checked/Lookup-v0"
 assert gym.registry[CARD.id]
