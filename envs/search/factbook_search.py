@@ -45,7 +45,7 @@ class FactbookSearchEnv(SearchEnv):
     ## Action Space
     | Space | Bound | Meaning |
     | --- | --- | --- |
-    | `Utf8` | 65536 bytes | One turn: thought, then a tool call in the chosen dialect |
+    | `Utf8(max_bytes=65536)` | 65536 bytes | One turn: thought, then a tool call in the chosen dialect |
 
     Any text is legal. A malformed turn is answered by what was wrong and what is accepted. `sample()` draws
     well-formed calls. The tools:
@@ -58,7 +58,7 @@ class FactbookSearchEnv(SearchEnv):
     ## Observation Space
     | Space | Bound | Meaning |
     | --- | --- | --- |
-    | `Utf8` | 65536 bytes | At reset instructions and question; then the result of the last turn |
+    | `Utf8(max_bytes=65536)` | 65536 bytes | At reset instructions and question; then the result of the last turn |
 
     ## Rewards
     0 until the end, then the outcome in [0, 1]: `em` or `f1` of the answer, the best over all accepted answers. Where
@@ -74,8 +74,9 @@ class FactbookSearchEnv(SearchEnv):
     3. Truncation with `info["status"] == "failed"`: the retriever is out of order. Not a reward of 0.
 
     ## Information
-    At reset `task_id`, `group`, `split`. After each step `calls` (tuple of `ToolCall`, passage ids in `data`) and
-    `malformed`; at the end also `outcome`, `em`, `f1` and `supported` (1.0 if every supporting passage was retrieved).
+    Always `status`. At reset `task_id`, `group`, `split`. After each step `calls` (tuple of `ToolCall`, passage ids in
+    `data`) and `malformed`; at the end also `outcome`, `em`, `f1` and `supported` (1.0 if every supporting passage was
+    retrieved).
 
     ## Arguments
     | Parameter | Type | Default | Description |
