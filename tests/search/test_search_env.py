@@ -218,6 +218,7 @@ def test_yes_and_no_need_their_passages_found_by_title() -> None:
         ({"kind": "count"}, ("3",), ("aldmoor-1",), True),
         ({"candidates": ("x", "y")}, ("x",), ("aldmoor-1",), True),
         ({}, ("No",), ("aldmoor-1",), True),
+        ({}, (".no", "no"), ("aldmoor-1",), False),  # Norway's domain
         ({"kind": "bridge"}, ("x",), ("aldmoor-1",), False),
         ({"kind": "comparison"}, ("x",), (), False),  # nothing to ask for
         ({"candidates": ()}, ("x",), ("aldmoor-1",), False),
