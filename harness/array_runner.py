@@ -75,6 +75,7 @@ class ArrayRunner:
         self._mask = np.ones(slots, bool)  # where a new episode begins with the current observation
         self._nowhere = np.zeros(slots, bool)
         self._special = False  # whether any slot is idle or resetting
+        self._filled = 0  # up to which row of a rollout the episode numbers are filled
         self._observation: Any = None
         self._state: Any = None
 
@@ -94,12 +95,14 @@ class ArrayRunner:
         _write(seen, 0, observation)
         acted: Any = None
         extras: dict[str, NDArray[Any]] = {}
-        act, step, either = self.policy.act, self.envs.step, np.logical_or
-        stopped = np.empty(self.envs.num_envs, bool)
+        act, step = self.policy.act, self.envs.step
         flat = isinstance(seen, np.ndarray)
         always = self.reward is not None
+        none = bytes(self.envs.num_envs)
+        self._filled = 0
 
-        # This loop runs for every vector step: it writes into columns, and looks closer only where there is something.
+        # This loop runs for every vector step, so it does no more than it must: comparing bytes is the quickest way to
+        # see that nothing has ended, and columns that seldom change are filled when they do.
         for t in range(self.steps):
             actions, state, said = act(observation, state, self._mask)
             if acted is None:
@@ -111,13 +114,12 @@ class ArrayRunner:
             for name in said:
                 extras[name][t] = said[name]
             observation, rewards[t], ends, cuts, infos = step(actions)
-            terminated[t] = ends
-            truncated[t] = cuts
-            numbers[t] = self._row
-            if always or self._special or either(ends, cuts, stopped).any():
-                if always or self._special:
-                    either(ends, cuts, stopped)
-                observation = self._turn_over(t, actions, observation, stopped, infos, columns)
+            if always or self._special or ends.tobytes() != none or cuts.tobytes() != none:
+                terminated[t] = ends
+                truncated[t] = cuts
+                numbers[self._filled : t + 1] = self._row
+                self._filled = t + 1
+                observation = self._turn_over(t, actions, observation, infos, columns)
             else:
                 self._mask = self._nowhere
             if flat:
@@ -125,6 +127,7 @@ class ArrayRunner:
             else:
                 _write(seen, t + 1, observation)
 
+        numbers[self._filled :] = self._row
         self._observation, self._state = observation, state
         return Rollout(
             observations=seen,
@@ -165,7 +168,6 @@ class ArrayRunner:
         t: int,
         actions: Any,
         after: Any,
-        stopped: NDArray[np.bool_],
         infos: Mapping[str, Any],
         columns: _Columns,
     ) -> Any:
@@ -174,6 +176,7 @@ class ArrayRunner:
         Returns:
             What the policy sees next.
         """
+        stopped = columns.terminated[t] | columns.truncated[t]
         alive = ~(self._resetting | self._idle)
         ended = stopped & alive
         columns.valid[t] = alive
@@ -253,8 +256,8 @@ class _Columns:
         self.env_rewards = np.empty((steps, slots))
         self.rewards = np.zeros((steps, slots)) if scored else self.env_rewards
         self.terms: dict[str, NDArray[np.float64]] = {"env": self.env_rewards}
-        self.terminated = np.empty((steps, slots), bool)
-        self.truncated = np.empty((steps, slots), bool)
+        self.terminated = np.zeros((steps, slots), bool)
+        self.truncated = np.zeros((steps, slots), bool)
         self.valid = np.ones((steps, slots), bool)
         self.numbers = np.empty((steps, slots), np.int64)
         self.begun_at = np.zeros(slots, np.int64)  # where in this rollout each slot's episode begins
