@@ -11,7 +11,7 @@ from palaestra.envs.search.corpus import Corpus, load_corpus
 from palaestra.envs.search.retrievers import Retriever
 from palaestra.envs.search.search import Score, SearchEnv, Support
 from palaestra.envs.search.sharing import Shared
-from palaestra.errors import UnknownNameError
+from palaestra.errors import ConfigError, UnknownNameError
 from palaestra.tasks import TaskSet
 
 __all__ = ["FactbookSearchEnv"]
@@ -127,6 +127,8 @@ class FactbookSearchEnv(SearchEnv):
         on_failure: OnFailure = "truncate",
         privileged: bool = False,
     ) -> None:
+        if max_hops < 1:
+            raise ConfigError(f"max_hops is {max_hops}; it must be at least 1.")
         self._factbook = _SHARED.get("factbook", _Factbook)
         tasks = self._factbook.tasks
         known = {task.metadata["kind"] for task in tasks}
