@@ -385,7 +385,7 @@ def decode_episode(record: Mapping[str, Any], blobs: BlobStore) -> Episode:
         elif isinstance(data["observations"], dict):
             observations = decode_value(data["observations"]["array"], blobs)
         else:
-            observations = LazySequence(data["observations"], lambda item: decode_value(item, blobs))
+            observations = LazySequence([*data["observations"]], lambda item: decode_value(item, blobs))
         error = data["error"]
         return Episode(
             episode_id=data["episode_id"],
