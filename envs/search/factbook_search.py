@@ -132,10 +132,10 @@ class FactbookSearchEnv(SearchEnv):
         self._factbook = _SHARED.get("factbook", _Factbook)
         tasks = self._factbook.tasks
         known = {task.metadata["kind"] for task in tasks}
-        for kind in [kinds] if isinstance(kinds, str) else kinds or ():
+        wanted = tuple(known) if kinds is None else (kinds,) if isinstance(kinds, str) else tuple(kinds)
+        for kind in wanted:
             if kind not in known:
                 raise UnknownNameError("kind of question", str(kind), known)
-        wanted = tuple(known) if kinds is None else (kinds,) if isinstance(kinds, str) else tuple(kinds)
         super().__init__(
             corpus=self._factbook.corpus,
             questions=tasks.where(kind=wanted, hops=tuple(range(1, max_hops + 1))),
