@@ -51,7 +51,11 @@ def _nonce(subject: Subject, number: int) -> str:
 
 def _written(subject: Subject, nonce: str, problems: Problems) -> str:
     """What runs write down."""
-    seen = subject.in_new_process("palaestra.harness.check.canary_runs:leaks", nonce)
+    try:
+        seen = subject.in_new_process("palaestra.harness.check.canary_runs:leaks", nonce)
+    except CheckFailed as failure:
+        problems.include(failure)
+        return "nothing was written"
     problems.require(
         seen["planted"] == seen["records"],
         "every record holds the ground truth under `privileged`, where verifiers and credit find it",
@@ -116,6 +120,8 @@ def _episode(
         live = world.live
         actions = {agent: policies[agent](observation[agent]) for agent in live}
         if any(_holds(action, nonce) for action in actions.values()):
+            if len(problems):
+                return t  # it may have read it where it was found
             problems.add(
                 f"the policy {name} does not know the ground truth",
                 f"it says the nonce in turn {t}: {shorten(actions)}",

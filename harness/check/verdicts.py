@@ -67,6 +67,10 @@ class Problems:
         if not fine:
             self.add(expected, seen, cause)
 
+    def include(self, failure: CheckFailed) -> None:
+        """Notes what another part of the check raised."""
+        self._found.append(str(failure))
+
     def finish(self, detail: str) -> str:
         """The detail of a passed check.
 

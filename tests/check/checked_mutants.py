@@ -162,6 +162,13 @@ class TellsAnswer(LookupEnv):
         return observation, reward, terminated, truncated, info
 
 
+class TellsInPrompt(LookupEnv):
+    def _reset(self, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        _, info = super()._reset(options)
+        self.dialogue[0]["content"] += f" ({self.task.truth['answers'][0]})"
+        return self.dialogue[0]["content"], info
+
+
 class TellsInRendering(LookupEnv):
     def render(self) -> Any:
         shown = super().render()
@@ -273,6 +280,7 @@ MUTANTS: dict[type, tuple[set[str], str]] = {
     ChokesOnSurrogates: ({"policies", "fuzz"}, "UnicodeEncodeError"),
     RepeatsUncut: ({"fuzz"}, "clip_utf8"),
     TellsAnswer: ({"canary"}, "observation"),
+    TellsInPrompt: ({"canary"}, "observation"),
     TellsInRendering: ({"canary"}, "rendering"),
     NoCanary: ({"canary"}, "privileged()"),
     LambdaSpace: ({"pickling", "vector"}, "lambda"),

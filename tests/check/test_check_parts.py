@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checked_mutants import IDS, TellsAnswer
+from checked_mutants import IDS, TellsInPrompt
 from checked_text import GOOD
 
 from palaestra.harness.check.strings import hostile_strings
@@ -25,10 +25,10 @@ def test_hostile_strings_are_the_same_for_the_same_seed_and_of_every_sort() -> N
 
 
 def test_a_leak_is_found_in_records_report_and_exports() -> None:
-    seen = Subject.of(IDS[TellsAnswer], {}).in_new_process("palaestra.harness.check.canary_runs:leaks", NONCE)
+    seen = Subject.of(IDS[TellsInPrompt], {}).in_new_process("palaestra.harness.check.canary_runs:leaks", NONCE)
     assert seen["planted"] == seen["records"] > 0
     places = " ".join(place for place, _ in seen["found"])
-    for place in ("outside of `privileged`", "the report (", "the export as jsonl"):
+    for place in ("outside of `privileged`", "the report (", "the export as sft", "the export as jsonl"):
         assert place in places
     assert all(NONCE in excerpt.casefold() for _, excerpt in seen["found"])
 
