@@ -42,7 +42,8 @@ def clean_text(text: str) -> str:
 
 def clip_utf8(text: str, max_bytes: int, *, marker: str = " [...]") -> str:
     """The longest beginning of the text that fits `max_bytes` of UTF-8, ended by the marker where it was cut."""
-    data = clean_text(text).encode()
+    # What stands behind max_bytes characters cannot fit, so a text of megabytes is not looked at whole.
+    data = clean_text(text[: max_bytes + 1]).encode()
     if len(data) <= max_bytes:
         return data.decode()
     room = max(0, max_bytes - len(marker.encode()))
