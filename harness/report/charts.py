@@ -26,7 +26,7 @@ def breakdown(name: str, values: Mapping[str, Mapping[str, Score]], measure: str
         counts = [score.episodes for score in scores.values()] or [0]
         few, most = min(counts), max(counts)
         each = f"{most:,} episode{'' if most == 1 else 's'}" if few == most else f"{few:,} to {most:,} episodes"
-        bars = [_bar(agent, score, colours) for agent, score in scores.items()]
+        bars = [_bar(agent, scores.get(agent), colours) for agent in colours]
         groups.append((f"{value} ({each})", bars))
     return bar_chart(groups, title=f"Mean {measure} by {name}", unit_range=measure == "outcome")
 

@@ -134,7 +134,7 @@ def natural(text: str) -> tuple[tuple[str, int], ...]:
 def reward_columns(turns: Sequence[Turn]) -> dict[str, NDArray[np.float64]]:
     """The reward and each of its terms by turn, float64 (T,); a turn without a term has NaN there."""
     if isinstance(turns, ArrayTurns):
-        return {TOTAL: turns.rewards, **{name: column for name, column in turns.terms.items() if name != TOTAL}}
+        return {TOTAL: turns.rewards, **{name: turns.terms[name] for name in sorted(turns.terms) if name != TOTAL}}
     columns = {TOTAL: np.array([float(turn.reward) for turn in turns])}
     for name in sorted({name for turn in turns for name in turn.terms} - {TOTAL}):
         columns[name] = np.array([float(turn.terms.get(name, np.nan)) for turn in turns])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, count
 
 import numpy as np
 
@@ -292,13 +292,19 @@ def _breakdowns(
     return breakdowns
 
 
+def _widths() -> Iterator[int]:
+    """1, 2, 5, 10, 20, 50, ..."""
+    return (factor * 10**power for power in count() for factor in (1, 2, 5))
+
+
 def _turns(agents: Sequence[AgentFacts]) -> Turns:
     lengths = {agent.label: [episode.turns for episode in _valid(agent)] for agent in agents}
     every = [length for found in lengths.values() for length in found]
     if not every:
         return Turns([], {})
     low, high = min(every), max(every)
-    width = -(-(high - low + 1) // _TURN_BINS)
+    width = next(size for size in _widths() if high // size - low // size < _TURN_BINS)
+    low = low // width * width
     starts = range(low, high + 1, width)
     bins = [(start, start + width - 1) for start in starts]
     counts = {label: [0] * len(bins) for label in lengths}

@@ -115,7 +115,7 @@ def histogram(rows: Sequence[tuple[str, int, Sequence[int]]], bins: Sequence[tup
     highest = max((max(counts) / sum(counts) for _, _, counts in rows if sum(counts)), default=1.0)
     for label, colour, counts in rows:
         parts.append(_text(4, top + 11, _short(label, 50), "label"))
-        base = top + 20 + height
+        base = top + 32 + height
         for index, count in enumerate(counts):
             if count:
                 share = count / sum(counts)
@@ -127,9 +127,9 @@ def histogram(rows: Sequence[tuple[str, int, Sequence[int]]], bins: Sequence[tup
                     parts.append(_text(left + wide / 2, base - tall - 3, f"{share:.0%}", "tick", "middle"))
         parts.append(_line(4, base, WIDTH - 4, base, "axis"))
         top = base + 10
-    every = max(1, math.ceil(len(bins) / (8 if bins and bins[-1][1] >= 1000 else 12)))
+    every = math.ceil(len(bins) / (12 if bins[-1][1] < 100 else 6))
     for index in range(0, len(bins), every):
-        name = str(bins[index][0]) if every > 1 else _span(bins[index])
+        name = f"{bins[index][0]:,}" if every > 1 else _span(bins[index])
         parts.append(_text(4 + (index + 0.5) * slot, top + 5, name, "tick", "middle"))
     return _svg(top + 12, title, parts)
 
@@ -192,7 +192,7 @@ def _marks(low: float, high: float) -> list[float]:
 
 def _bar(bar: Bar, x: Callable[[float], float], top: float, thick: float) -> str:
     if bar.value is None:
-        return _text(x(0) + 4, top + thick - 1, "no valid episode", "tick")
+        return _text(x(0) + 4, top + thick - (0.5 if thick < 12 else 2.5), "no valid episode", "tick")
     start, end = sorted((x(0), x(bar.value)))
     text = number(bar.value)
     tip = f"{bar.label}: {text}"
@@ -226,7 +226,7 @@ def _tick(tick: float, ticks: Sequence[float]) -> str:
 
 
 def _span(ends: tuple[int, int]) -> str:
-    return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]}–{ends[1]}"
+    return f"{ends[0]:,}" if ends[0] == ends[1] else f"{ends[0]:,}–{ends[1]:,}"
 
 
 def _short(text: str, length: int) -> str:

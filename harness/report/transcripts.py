@@ -23,6 +23,7 @@ _PICKS = (("sample", 4), ("best", 3), ("worst", 3), ("failed", 3))
 _MAX_EPISODES = 16  # of a run of worlds with several agents
 _MAX_SIDES = 8
 _HEAD_TURNS, _TAIL_TURNS = 20, 5
+_FEW_TERMS = 3  # above, terms that are 0 are not shown in transcripts
 _CURVE_TURNS = 200  # longer episodes are a curve and no transcript
 _CURVE_POINTS, _FRAMES = 200, 6
 
@@ -132,9 +133,10 @@ def _picked(
     failed = [name for name in drawn if any(e.status == "failed" for e in worlds[name].values())]
     valid = [name for name in drawn if name not in set(failed)]
     ranked = sorted(valid, key=lambda name: -score(name))
-    if ranked and score(ranked[0]) == score(ranked[-1]):
-        ranked = []  # nothing is better than anything else
-    lists = {"sample": drawn, "best": ranked, "worst": ranked[::-1], "failed": failed}
+    top, bottom = (score(ranked[0]), score(ranked[-1])) if ranked else (0.0, 0.0)
+    best = [name for name in ranked if score(name) > bottom]
+    worst = [name for name in reversed(ranked) if score(name) < top]
+    lists = {"sample": drawn, "best": best, "worst": worst, "failed": failed}
     reasons: dict[str, list[str]] = {}
     for place in range(max(count for _, count in _PICKS)):
         for reason, count in _PICKS:
@@ -246,7 +248,7 @@ def _turn(turn: Turn, after: Any, pictures: _Pictures) -> TurnView:
         seen=fold(text) if text else None,
         pictures=seen_pictures,
         reward=turn.reward,
-        terms=sorted(turn.terms.items()),
+        terms=[(name, value) for name, value in sorted(turn.terms.items()) if value or len(turn.terms) <= _FEW_TERMS],
         sample="" if turn.completion is None else _sample(turn.completion),
         end="terminated" if turn.terminated else "truncated" if turn.truncated else "",
     )
