@@ -2,61 +2,38 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from palaestra import registration
-from palaestra.agents.base import Agent
+from palaestra.agents.base import Agent, ArrayPolicy
 from palaestra.episodes import Episode
 from palaestra.errors import ConfigError, RecordError
 from palaestra.harness import manifest as manifests
+from palaestra.harness.array_run import ArrayRun, is_array_policy
+from palaestra.harness.plan import Plan, asked_of, kwargs_of, requests_of
+from palaestra.harness.reward_state import RewardState
 from palaestra.harness.run_folder import Entry, Run, RunWriter
 from palaestra.harness.runner import Limits, Runner, Stop
-from palaestra.harness.schedule import Request, choose_tasks, make_requests, seed_of
+from palaestra.harness.schedule import Request
 from palaestra.harness.scoring import Rewards, SlotScoring
-from palaestra.harness.worlds import World, world_of
+from palaestra.harness.worlds import world_of
 from palaestra.registration import EnvCard
 from palaestra.rewards.base import Models
-from palaestra.tasks import TaskSet
+from palaestra.snapshots import ReplayLog
 
-__all__ = ["Plan", "run"]
+__all__ = ["run"]
 
 OnWorld = Callable[[Sequence[Episode]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to play, apart from who plays.
-
-    Attributes:
-        env_id: The environment, optionally as "module:id".
-        env_kwargs: For its constructor.
-        split: Which tasks: `train`, `val`, `test` or `all`; None leaves it to the environment.
-        tasks: Exactly these tasks, by id; empty for `episodes` of the split's.
-        episodes: How many tasks, or episodes where there are no tasks; None for all tasks of the split.
-        samples: How often each.
-        seed: Everything random follows from it.
-        rewards: `NAME`, `NAME:WEIGHT`, or pairs of a reward and its weight; empty for the environment's own.
-    """
-
-    env_id: str
-    env_kwargs: Mapping[str, Any]
-    split: str | None = None
-    tasks: tuple[str, ...] = ()
-    episodes: int | None = 20
-    samples: int = 1
-    seed: int = 0
-    rewards: tuple[Any, ...] = ()
-
-
 def run(
     env_id: str,
-    agent: Agent | str,
+    agent: Agent | ArrayPolicy | str,
     out: str | Path,
     *,
     env_kwargs: Mapping[str, Any] | None = None,
@@ -107,14 +84,15 @@ def run(
         player = _player(agent, stack)
         card = registration.card(plan.env_id)
         _check_concurrency(card, concurrency)
+        on_arrays = _on_arrays(card, player, limits)
         # One world stays open beside the slots': it lists the tasks, and keeps alive what instances share.
-        kwargs = _with_split(plan, card)
+        kwargs = kwargs_of(plan, card)
         probe = world_of(registration.make(plan.env_id, **kwargs))
         stack.callback(probe.close)
-        requests, truth = _requests(plan, card, probe, kwargs)
+        requests, truth = requests_of(plan, card, probe, kwargs)
         scoring = Rewards.of(plan.rewards, models)
         scoring.check(card, truth)
-        asked = _asked(plan, card, kwargs, player, scoring, limits, requests)
+        asked = asked_of(plan, card, kwargs, player, scoring, limits, requests)
         writer = stack.enter_context(closing(RunWriter(out)))
         todo = _open(writer, asked, requests, limits, resume, retry_failed)
         manifest = _manifest(asked, todo.before, card, concurrency, limits)
@@ -127,18 +105,30 @@ def run(
             if on_world is not None:
                 on_world(episodes)
 
-        runner = Runner(
-            lambda: world_of(registration.make(plan.env_id, **kwargs)),
-            player,
-            todo.requests,
-            record,
-            slots=concurrency,
-            env_id=card.id,
-            env_kwargs=manifests.redact(kwargs),
-            run_seed=plan.seed,
-            limits=limits,
-            make_scoring=(lambda world: SlotScoring(scoring, world)) if scoring else None,
-        )
+        def make_env() -> Any:
+            made = registration.make(plan.env_id, **kwargs)
+            return made.env if isinstance(made, ReplayLog) else made  # nobody takes snapshots during a run
+
+        common: dict[str, Any] = {
+            "slots": concurrency,
+            "env_id": card.id,
+            "env_kwargs": manifests.redact(kwargs),
+            "run_seed": plan.seed,
+            "limits": limits,
+        }
+        runner: Runner | ArrayRun
+        if on_arrays:
+            learned = RewardState(writer, scoring.step)
+            learned.load()
+            runner = ArrayRun(
+                make_env, player, todo.requests, record, rewards=scoring, on_update=learned.save, **common
+            )
+        else:
+            make_scoring = (lambda world: SlotScoring(scoring, world)) if scoring else None
+            speaker = cast(Agent, player)
+            runner = Runner(
+                lambda: world_of(make_env()), speaker, todo.requests, record, make_scoring=make_scoring, **common
+            )
         stop = Stop("failed", "The run ended by an error.")
         try:
             stop = runner.run()
@@ -147,7 +137,18 @@ def run(
     return Run(out)
 
 
-def _player(agent: Agent | str, stack: ExitStack) -> Agent:
+def _on_arrays(card: EnvCard, player: Agent | ArrayPolicy, limits: Limits) -> bool:
+    """Whether the array runner plays: an array policy, or a shipped policy of an array environment."""
+    arrays = card.interface == "array" and card.agents == "single"
+    if is_array_policy(player) and not arrays:
+        raise ConfigError(f"'{player.name}' acts on batches of arrays, and {card.id} is not played that way.")
+    chosen = arrays and (is_array_policy(player) or cast(Agent, player).policy is not None)
+    if chosen and limits.turns is not None:
+        raise ConfigError(f"{card.id} is stepped in batches, which max_turns cannot cut; set its own horizon instead.")
+    return chosen
+
+
+def _player(agent: Agent | ArrayPolicy | str, stack: ExitStack) -> Agent | ArrayPolicy:
     if not isinstance(agent, str):
         return agent
     from palaestra.agents.registry import make_agent
@@ -165,62 +166,6 @@ def _check_concurrency(card: EnvCard, concurrency: int) -> None:
             f"{card.id} can run only once in a process, got concurrency={concurrency}. Use --concurrency 1, and start "
             "several runs with different seeds side by side."
         )
-
-
-def _with_split(plan: Plan, card: EnvCard) -> dict[str, Any]:
-    kwargs = dict(plan.env_kwargs)
-    if plan.split is not None and _takes_split(card):
-        kwargs["split"] = plan.split
-    return kwargs
-
-
-def _takes_split(card: EnvCard) -> bool:
-    return "split" in inspect.signature(registration.entry_class(card)).parameters
-
-
-def _requests(
-    plan: Plan, card: EnvCard, probe: World, kwargs: Mapping[str, Any]
-) -> tuple[list[Request], Mapping[str, Any]]:
-    """The requests, and the ground truth of one task."""
-    tasks: TaskSet | None = probe.tasks()
-    if tasks is None:
-        if plan.tasks or plan.split is not None:
-            raise ConfigError(f"{card.id} has no tasks, so neither --task nor --split applies.")
-        return make_requests(card.id, None, plan.seed, plan.samples, plan.episodes or 20), {}
-    if plan.split is not None and "split" not in kwargs:
-        tasks = tasks.where(split=plan.split)
-    chosen = choose_tasks(tasks, plan.seed, plan.episodes, plan.tasks)
-    if not chosen:
-        raise ConfigError(f"{card.id} has no task in the split '{plan.split}'.")
-    return make_requests(card.id, chosen, plan.seed, plan.samples, 1), chosen[0].truth
-
-
-def _asked(
-    plan: Plan,
-    card: EnvCard,
-    kwargs: Mapping[str, Any],
-    agent: Agent,
-    rewards: Rewards,
-    limits: Limits,
-    requests: Sequence[Request],
-) -> dict[str, Any]:
-    """What a resumed run must have in common with the one that it resumes."""
-    worlds = [request.world_id for request in requests]
-    return {
-        "env": {"id": card.id, "kwargs": manifests.redact(kwargs)},
-        "agent": manifests.redact({**agent.describe(), "name": agent.name}),
-        "rewards": manifests.redact(rewards.describe()),
-        "seed": plan.seed,
-        "requests": {
-            "worlds": len(worlds),
-            "episodes": plan.episodes,
-            "samples": plan.samples,
-            "split": plan.split,
-            "tasks": list(plan.tasks),
-            "digest": f"{seed_of(*worlds):08x}",
-        },
-        "max_turns": limits.turns,
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class ArrayRunner:
         if reward is not None:
             check_requires(reward, ())
         slots = envs.num_envs
+        self.ticks = 0  # vector steps so far; lets another thread see whether it goes on
         self._slot = np.arange(slots)
         self._number = np.zeros(slots, np.int64)
         self._row = self._number.copy()  # episode number of the next step's rows; -1 for none
@@ -76,8 +77,14 @@ class ArrayRunner:
         self._nowhere = np.zeros(slots, bool)
         self._special = False  # whether any slot is idle or resetting
         self._filled = 0  # up to which row of a rollout the episode numbers are filled
+        self._columns: _Columns | None = None
+        self._ticks_before = 0
         self._observation: Any = None
         self._state: Any = None
+
+    def is_idle(self, slot: int) -> bool:
+        """Whether nothing is left to play in this slot."""
+        return bool(self._idle[slot])
 
     @property
     def idle(self) -> bool:
@@ -89,12 +96,13 @@ class ArrayRunner:
         if self._observation is None:
             self._begin()
         observation, state = self._observation, self._state
-        columns = _Columns(self.steps, self.envs.num_envs, observation, self.reward is not None)
+        columns = self._columns = _Columns(self.steps, self.envs.num_envs, observation, self.reward is not None)
+        self._ticks_before = self.ticks
         seen, rewards, numbers = columns.seen, columns.env_rewards, columns.numbers
         terminated, truncated = columns.terminated, columns.truncated
         _write(seen, 0, observation)
         acted: Any = None
-        extras: dict[str, NDArray[Any]] = {}
+        extras = columns.extras
         act, step = self.policy.act, self.envs.step
         flat = isinstance(seen, np.ndarray)
         always = self.reward is not None
@@ -106,7 +114,8 @@ class ArrayRunner:
         for t in range(self.steps):
             actions, state, said = act(observation, state, self._mask)
             if acted is None:
-                acted, extras = _like(actions, self.steps), {name: _like(it, self.steps) for name, it in said.items()}
+                acted = columns.acted = _like(actions, self.steps)
+                extras.update({name: _like(it, self.steps) for name, it in said.items()})
             if type(acted) is np.ndarray:
                 acted[t] = actions
             else:
@@ -126,23 +135,36 @@ class ArrayRunner:
                 seen[t + 1] = observation
             else:
                 _write(seen, t + 1, observation)
+            self.ticks += 1
 
-        numbers[self._filled :] = self._row
         self._observation, self._state = observation, state
+        return self.partial()
+
+    def partial(self) -> Rollout:
+        """What the current, or last, call of `collect` has finished so far: of use when a step raised, or hangs."""
+        columns = self._columns
+        if columns is None:
+            raise ConfigError("Nothing has been collected yet.")
+        done = self.ticks - self._ticks_before
+        columns.numbers[self._filled : done] = self._row
+
+        def upto(tree: Any, rows: int) -> Any:
+            return tree if done == self.steps else tree_map(lambda column: column[:rows], tree)
+
         return Rollout(
-            observations=seen,
-            actions=acted,
-            rewards=columns.rewards,
-            terms=columns.terms,
-            terminated=terminated,
-            truncated=truncated,
-            valid=columns.valid,
+            observations=upto(columns.seen, done + 1),
+            actions=upto(columns.acted, done),
+            rewards=columns.rewards[:done],
+            terms={name: part[:done] for name, part in columns.terms.items()},
+            terminated=columns.terminated[:done],
+            truncated=columns.truncated[:done],
+            valid=columns.valid[:done],
             final_at=np.array(columns.ends, np.int64).reshape(-1, 2),
             final_observations=columns.final_observations(),
             slot=self._slot,
-            episode_id=numbers,
+            episode_id=columns.numbers[:done],
             final_infos=tuple(columns.infos),
-            extras=extras,
+            extras={name: column[:done] for name, column in columns.extras.items()},
         )
 
     def _begin(self) -> None:
@@ -253,6 +275,8 @@ class _Columns:
 
     def __init__(self, steps: int, slots: int, observation: Any, scored: bool) -> None:
         self.seen = tree_map(lambda leaf: np.empty((steps + 1, *leaf.shape), leaf.dtype), observation)
+        self.acted: Any = None
+        self.extras: dict[str, NDArray[Any]] = {}
         self.env_rewards = np.empty((steps, slots))
         self.rewards = np.zeros((steps, slots)) if scored else self.env_rewards
         self.terms: dict[str, NDArray[np.float64]] = {"env": self.env_rewards}

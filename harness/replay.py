@@ -18,6 +18,7 @@ from palaestra.harness.run_folder import Run
 from palaestra.harness.schedule import Request
 from palaestra.harness.worlds import World, world_of
 from palaestra.records import encode_value
+from palaestra.rollouts import ArrayTurns
 
 __all__ = ["Replay", "replay"]
 
@@ -144,19 +145,21 @@ def _compared(before: Episode, after: Episode) -> Iterator[str]:
     if len(before.turns) != len(after.turns):
         yield f"turns: was {len(before.turns)}, is {len(after.turns)}"
     yield from _differ("reset info", before.info, after.info, blobs)
-    for t, (old, new) in enumerate(zip(before.observations, after.observations, strict=False)):
-        yield from _differ(f"observation {t}", old, new, blobs)
-    for old_turn, new_turn in zip(before.turns, after.turns, strict=False):
-        yield from _differ(f"turn {old_turn.t}", _facts(old_turn), _facts(new_turn), blobs)
+    for t, (seen, sees) in enumerate(zip(before.observations, after.observations, strict=False)):
+        yield from _differ(f"observation {t}", seen, sees, blobs)
+    # Columns keep the info of the last step alone.
+    kept = before.turns.infos if isinstance(before.turns, ArrayTurns) else range(len(before.turns))
+    for old, new in zip(before.turns, after.turns, strict=False):
+        yield from _differ(f"turn {old.t}", _facts(old, old.t in kept), _facts(new, old.t in kept), blobs)
 
 
-def _facts(turn: Turn) -> dict[str, Any]:
+def _facts(turn: Turn, with_info: bool) -> dict[str, Any]:
     return {
         "reward": float(turn.terms.get("env", turn.reward)),
         "terminated": turn.terminated,
         "truncated": turn.truncated,
         "calls": turn.calls,
-        "info": turn.info,
+        "info": turn.info if with_info else {},
     }
 
 

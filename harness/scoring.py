@@ -14,6 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from palaestra.episodes import Episode, Turn
 from palaestra.errors import ConfigError
@@ -32,6 +33,7 @@ from palaestra.rewards.columns import stack_columns
 from palaestra.rewards.levels import tokens_of_turns
 from palaestra.rewards.registry import make
 from palaestra.rewards.weighted_sum import WeightedSum
+from palaestra.rollouts import ArrayTurns
 
 __all__ = ["Rewards", "SlotScoring", "apply_credit", "parse_reward"]
 
@@ -195,6 +197,10 @@ class SlotScoring:
         """See `Scoring.finish`."""
         return self._credited([self._with_steps(episode) for episode in episodes])
 
+    def afterwards(self, episode: Episode) -> Episode:
+        """An episode whose steps are already scored, with the credit's rewards and terms."""
+        return self._credited([episode if self._step is not None else self._with_steps(episode)])[0]
+
     def again(self, episodes: Sequence[Episode]) -> list[Episode]:
         """Recorded episodes, with the environment's rewards alone, as this scoring would have left them."""
         scored = []
@@ -216,6 +222,9 @@ class SlotScoring:
 
     def _with_steps(self, episode: Episode) -> Episode:
         """With the step reward's terms; its sum becomes the reward, and the environment's stays the term `env`."""
+        if self._step is None and isinstance(episode.turns, ArrayTurns):
+            columns = {**episode.turns.columns(), "rewards": np.zeros(len(episode.turns))}
+            return replace(episode, turns=ArrayTurns.from_columns(columns))
         turns = []
         for turn in episode.turns:
             reward, terms = self._scores.get((episode.agent_id, turn.t), (0.0, {}))
@@ -235,28 +244,40 @@ def apply_credit(episode: Episode, result: CreditResult, row: int) -> Episode:
         The episode with rewards and terms. Where a valid episode has no value (what is unknown is not 0), the last
         turn's reward is NaN, and the term is missing.
     """
-    if not episode.valid or not episode.turns:
+    if not episode.valid or not len(episode.turns):
         return episode
     total = _by_turn(result, row, episode)
-    parts = result.terms or {}
-    terms = {name: _by_turn(part, row, episode) for name, part in parts.items()}
-    turns = []
-    for turn in episode.turns:
-        last = turn.t == len(episode.turns) - 1
-        added = (math.nan if last else 0.0) if total is None else total[turn.t]
-        own = {name: values[turn.t] for name, values in terms.items() if values is not None}
-        turns.append(replace(turn, reward=turn.reward + added, terms={**turn.terms, **own}))
-    return replace(episode, turns=turns)
+    if total is None:
+        total = np.zeros(len(episode.turns))
+        total[-1] = math.nan
+    found = {name: _by_turn(part, row, episode) for name, part in result.terms.items()}
+    terms = {name: values for name, values in found.items() if values is not None}
+    turns = episode.turns
+    if isinstance(turns, ArrayTurns):
+        columns = {**turns.columns(), "rewards": turns.rewards + total, "terms": {**turns.terms, **terms}}
+        return replace(episode, turns=ArrayTurns.from_columns(columns))
+    return replace(
+        episode,
+        turns=[
+            replace(
+                turn,
+                reward=turn.reward + float(total[turn.t]),
+                terms={**turn.terms, **{name: float(values[turn.t]) for name, values in terms.items()}},
+            )
+            for turn in turns
+        ],
+    )
 
 
-def _by_turn(result: CreditResult, row: int, episode: Episode) -> list[float] | None:
+def _by_turn(result: CreditResult, row: int, episode: Episode) -> NDArray[np.float64] | None:
     values = result.values[row]
-    if values is None:
-        return None
-    count = len(episode.turns)
-    if result.level == "turn":
-        return [float(value) for value in values]
+    if values is None or result.level == "turn":
+        return values
+    placed = np.zeros(len(episode.turns))
     if result.level == "episode":
-        return [0.0] * (count - 1) + [float(values[0])]
-    ends = np.cumsum(tokens_of_turns(episode))
-    return [float(values[end - size : end].sum()) for end, size in zip(ends, tokens_of_turns(episode), strict=True)]
+        placed[-1] = values[0]
+        return placed
+    sizes = tokens_of_turns(episode)
+    ends = np.cumsum(sizes)
+    placed[:] = [values[end - size : end].sum() for end, size in zip(ends, sizes, strict=True)]
+    return placed

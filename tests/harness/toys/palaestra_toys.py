@@ -171,7 +171,7 @@ class Walk(Environment[Any, Any]):
 
     def _see(self) -> Any:
         place = self.place.astype(np.float32)
-        return {"place": place, "clock": np.int64(self.t)} if self.nested else place
+        return {"place": place, "clock": np.array(self.t, np.int64)} if self.nested else place
 
     def _reset(self, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         self.t = 0
