@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from palaestra.harness.check.world import World, first_difference, play
 __all__ = ["check_fuzz"]
 
 _HANG_SECONDS = 30.0
-_ENOUGH = 20  # problems after which the fuzz stops
+_ENOUGH = 5  # problems after which the fuzz stops
 _HUGE_EVERY = 5_000
 
 
@@ -45,7 +46,7 @@ def check_fuzz(subject: Subject) -> str:
             problems.require(
                 took < _HANG_SECONDS,
                 f"a step answers within {_HANG_SECONDS:g} s",
-                f"{took:.1f} s for {shorten(text)} ({len(text)} characters)",
+                f"{took:.1f} s for {_quoted(text)}",
                 "a regular expression that backtracks, or work that grows with the square of the length; "
                 "cut the text to the byte cap first",
             )
@@ -75,6 +76,12 @@ def _valid_actions(subject: Subject, world: World) -> Sequence[str]:
     return sorted({text[:5000] for text in found})
 
 
+def _quoted(value: Any) -> str:
+    """A few characters of it, on one line, and its size."""
+    size = f", {len(value)} characters" if isinstance(value, str) else ""
+    return shorten(repr(value[:500] if isinstance(value, str) else value), 120) + size
+
+
 def _say(world: World, text: str, problems: Problems) -> bool:
     """Every live agent says it. Returns whether the episode goes on."""
     live = world.live
@@ -83,7 +90,7 @@ def _say(world: World, text: str, problems: Problems) -> bool:
     except Exception as error:
         problems.add(
             "step raises for no string",
-            f"{describe_exception(error)} after the action {shorten(text)} ({len(text)} characters)",
+            f"{describe_exception(error)} after the action {_quoted(text)}",
             "step was overridden, or a wrapper chokes on the text; parse in _step and answer bad input with a message",
         )
         return False
@@ -92,20 +99,20 @@ def _say(world: World, text: str, problems: Problems) -> bool:
         problems.require(
             info.get("status") != "failed",
             "no string makes an episode fail",
-            f"{info.get('error')} after the action {shorten(text)} ({len(text)} characters)",
+            f"{info.get('error')} after the action {_quoted(text)}",
             "an exception in _step or in a tool; clean the text (palaestra.spaces.clean_text), catch it where the "
             "action is parsed or the tool runs, and tell the agent what is accepted",
         )
         problems.require(
             math.isfinite(step.reward[agent]),
             "rewards are finite",
-            f"{step.reward[agent]!r} after the action {shorten(text)}",
+            f"{step.reward[agent]!r} after the action {_quoted(text)}",
             "the reward is computed from what the agent wrote",
         )
         problems.require(
             world.observation_space(agent).contains(step.observation[agent]),
             f"the observation is in {world.observation_space(agent)!r}",
-            f"{shorten(step.observation[agent])} after the action {shorten(text)} ({len(text)} characters)",
+            f"{_quoted(step.observation[agent])} after the action {_quoted(text)}",
             "the answer repeats the agent's text uncut; clip it with palaestra.spaces.clip_utf8",
         )
     return bool(world.live) and not all(step.terminated[agent] or step.truncated[agent] for agent in live)

@@ -11,7 +11,7 @@ from typing import Any
 from palaestra.errors import ConfigError, UnknownNameError
 from palaestra.harness.check.certificate import Certificate, CheckResult, CheckStatus, versions
 from palaestra.harness.check.subject import Subject
-from palaestra.harness.check.verdicts import CheckFailed, CheckSkipped, describe_exception
+from palaestra.harness.check.verdicts import CheckFailed, CheckSkipped, describe_exception, printable
 from palaestra.plugins import load_object
 
 __all__ = ["CHECKS", "Check", "Progress", "check"]
@@ -135,4 +135,4 @@ def _run(item: Check, subject: Subject) -> CheckResult:
             "the environment raised where it must not; the place above is where to look",
         )
         detail, status = str(unforeseen), "failed"
-    return CheckResult(item.name, status, detail, time.perf_counter() - began)
+    return CheckResult(item.name, status, printable(detail), time.perf_counter() - began)

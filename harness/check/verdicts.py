@@ -6,9 +6,16 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CheckFailed", "CheckSkipped", "Problems", "describe_exception", "shorten"]
+__all__ = ["CheckFailed", "CheckSkipped", "Problems", "describe_exception", "printable", "shorten"]
 
 _SHOWN = 8  # problems listed in one detail
+
+
+def printable(text: str) -> str:
+    """The text with what no terminal should see (control characters, lone surrogates) as backslash escapes."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def shorten(value: Any, limit: int = 300) -> str:

@@ -299,6 +299,6 @@ MUTANTS: dict[type, tuple[set[str], str]] = {
     ChangesEnviron: ({"hygiene"}, "os.environ"),
 }
 # These go through every check; the others only through their own and the quick ones.
-WHOLE = (NanInfo, ForgetsTurn, SharedScratch, OracleFails, TellsAnswer, StateHoldsFunction)
+WHOLE = (ForgetsTurn, SharedScratch, OracleFails, TellsAnswer, StateHoldsFunction)
 SLOW = ("determinism", "vector", "canary", "closing", "card", "hygiene")
 IDS = {cls: add(cls, extras=("serch",)) if cls is MisspelledExtra else add(cls) for cls in MUTANTS}

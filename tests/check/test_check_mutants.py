@@ -17,6 +17,7 @@ def test_a_planted_bug_turns_its_check_red(mutant: type) -> None:
     assert {result.name: result.detail for result in certificate.failed if result.name not in expected} == {}
     assert {result.name for result in certificate.failed} == expected
     detail = next(result.detail for result in certificate.failed if word in result.detail)
+    assert all(char.isprintable() or char == "\n" for char in detail)  # hostile strings are quoted in details
     for part in ("Expected: ", "Seen: ", "Likely cause: "):
         assert part in detail
 
