@@ -33,6 +33,7 @@ __all__ = [
     "MIGRATIONS",
     "SCHEMA_VERSION",
     "LazySequence",
+    "Migration",
     "decode_episode",
     "decode_value",
     "dump_line",

@@ -7,13 +7,14 @@ parallel environments. Registering imports nothing: entry points are strings.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import gymnasium as gym
 
-from palaestra.errors import ConfigError, UnknownNameError, nearest
+from palaestra.errors import ConfigError, PalaestraError, UnknownNameError, nearest
 from palaestra.plugins import load_object, load_plugins
 from palaestra.snapshots import ReplayLog
 
@@ -74,6 +75,8 @@ def register(card: EnvCard, entry_point: str, *, replace: bool = False, **kwargs
         if _CARDS[card.id] == card:
             return
         raise ConfigError(f"The id '{card.id}' is already registered with another card; choose a new version.")
+    if re.fullmatch(r"[\w:-]+/[\w:.-]+-v\d+", card.id) is None:
+        raise ConfigError(f"'{card.id}' is not an id of the form 'namespace/Name-vN', as in 'mine/Maze-v0'.")
     try:
         if card.agents == "single":
             _make_room(gym.registry, card.id, replace)
@@ -84,7 +87,7 @@ def register(card: EnvCard, entry_point: str, *, replace: bool = False, **kwargs
             _make_room(pettingzoo.parallel_registry, card.id, replace)
             pettingzoo.register("parallel", card.id, entry_point, kwargs=dict(kwargs))
     except gym.error.Error as error:
-        raise ConfigError(f"'{card.id}' is not an id of the form 'namespace/Name-vN': {error}") from error
+        raise ConfigError(f"Gymnasium does not accept the id '{card.id}': {error}") from error
     _CARDS[card.id] = card
 
 
@@ -110,12 +113,17 @@ def card(env_id: str) -> EnvCard:
 
     Raises:
         UnknownNameError: No environment has this id; the nearest is suggested.
+        PalaestraError: No environment has this id, and a plugin that might bring it does not load.
     """
     module, _, name = env_id.rpartition(":")
     if module:
         _import(module, env_id)
-    if name not in _CARDS:
-        load_plugins()
+    if name not in _CARDS and name not in gym.registry:
+        try:
+            load_plugins()
+        except PalaestraError:
+            if name not in _CARDS:
+                raise
     if name in _CARDS:
         return _CARDS[name]
     if name in gym.registry:

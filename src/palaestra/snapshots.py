@@ -164,16 +164,24 @@ def fork(env: gym.Env[Any, Any], n: int) -> list[gym.Env[Any, Any]]:
     Raises:
         SnapshotError: Its state cannot be saved, or it does not know how it was made.
     """
-    if env.spec is None:
+    if getattr(env, "spec", None) is None:
         raise SnapshotError("Only an environment that was made by its id can be forked: use palaestra.make(...).")
     saved = snapshot(env)
     copies: list[gym.Env[Any, Any]] = []
     try:
         for _ in range(n):
-            copies.append(gym.make(env.spec))
+            copies.append(_made_again(env))
             saved.restore(copies[-1])
     except BaseException:
         for made in copies:
             made.close()
         raise
     return copies
+
+
+def _made_again(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    assert env.spec is not None
+    try:
+        return gym.make(env.spec)
+    except ValueError as error:  # a wrapper that does not record how it was made
+        raise SnapshotError(f"This environment cannot be made a second time: {error}") from error
