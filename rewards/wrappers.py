@@ -238,7 +238,7 @@ class WithReward(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArg
             self._paid.reward.load_state_dict(state["reward"])
 
 
-class VectorWithReward(VectorWrapper):  # type: ignore[type-arg]  # not generic in Gymnasium 1.2
+class VectorWithReward(VectorWrapper):  # without parameters: it is not generic in Gymnasium 1.2
     """A step reward around a vector environment; made by `with_reward`.
 
     It is right under every autoreset mode. Under `SAME_STEP` the reward sees the final observation, never the one of
