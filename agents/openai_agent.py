@@ -22,6 +22,7 @@ from palaestra.agents.openai_protocol import (
     Rejected,
     Retry,
     close_tag,
+    full_jitter,
     read_answer,
     read_error,
     retry_after,
@@ -198,7 +199,7 @@ class OpenAIAgent:
                     "model_rejected", f"{self.url} refuses the request: {error}", retryable=False
                 ) from None
             except Retry as error:
-                pause = max(rng.uniform(0, min(self.max_backoff, self.backoff * 2**attempt)), error.after or 0.0)
+                pause = max(full_jitter(rng, attempt, self.backoff, self.max_backoff), error.after or 0.0)
                 left = deadline - asyncio.get_running_loop().time()
                 if attempt == self.retries or pause >= left:
                     raise ModelUnavailable(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import numpy as np
+
 __all__ = [
     "Answer",
     "ContextOverflow",
@@ -18,6 +20,7 @@ __all__ = [
     "Rejected",
     "Retry",
     "close_tag",
+    "full_jitter",
     "read_answer",
     "read_error",
     "retry_after",
@@ -146,6 +149,11 @@ def retry_after(header: str | None) -> float | None:
         except ValueError:
             return None
     return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def full_jitter(rng: np.random.Generator, attempt: int, scale: float, longest: float) -> float:
+    """Seconds to pause after the n-th attempt, uniform in [0, min(longest, scale * 2^n)]."""
+    return float(rng.uniform(0, min(longest, scale * 2**attempt)))
 
 
 def close_tag(answer: Answer, stop: Sequence[str]) -> Answer:

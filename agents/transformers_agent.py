@@ -25,7 +25,6 @@ class _Dialogue:
     read: list[Message] = field(default_factory=list)
     length: int = 0
     last_id: int | None = None
-    restarts: int = 0
 
 
 class TransformersAgent:
@@ -82,14 +81,11 @@ class TransformersAgent:
         messages = [(str(message["role"]), message_text(message)) for message in view.messages]
         fresh = self._fresh(dialogue, messages)
         if fresh is None:
-            if dialogue.read:
-                dialogue.restarts += 1
             self.engine.release(view.episode_id)
             dialogue.length, dialogue.last_id = 0, None
             context = self.chat.opening(messages)
         else:
             context = self.chat.following(fresh, dialogue.last_id)
-        dialogue.read = messages
         future = self.engine.submit(self._request(view.episode_id, context, view.seed, tuple(view.stop)))
         try:
             result = await asyncio.wait_for(asyncio.wrap_future(future), self.timeout)
@@ -101,6 +97,7 @@ class TransformersAgent:
             ) from None
         said = len(result.token_ids) > 0
         if said:
+            dialogue.read = messages
             dialogue.length = result.prefix_len + len(context) + len(result.token_ids)
             dialogue.last_id = int(result.token_ids[-1])
         completion = Completion(

@@ -107,7 +107,9 @@ class RolloutEngine(Protocol):
         ...
 
     def load_weights(self, named_tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
-        """Takes new weights once the turns under way have ended, so that no turn mixes two policies.
+        """Takes new weights once the turns that have begun are over, so that no turn mixes two policies.
+
+        Turns that were submitted but have not begun are sampled with the new ones.
 
         Args:
             named_tensors: Names as in the model's `state_dict`; those left out stay as they are.

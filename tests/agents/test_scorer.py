@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from palaestra.agents.models.scorer import TransformersScorer
+from palaestra.errors import ConfigError
+from palaestra.models import Branch, ScoreRequest
+
+
+def ids(*tokens):
+    return np.array(tokens, np.int32)
+
+
+def one_by_one(model, tokens):
+    """Log-probability of each token but the first, and the hidden state of each, run alone."""
+    with torch.no_grad():
+        out = model(input_ids=torch.tensor([tokens]), use_cache=False, output_hidden_states=True)
+    logprobs = torch.log_softmax(out.logits[0].double(), -1)
+    return [float(logprobs[i, token]) for i, token in enumerate(tokens[1:])], out.hidden_states[-1][0].numpy()
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 24, 4096])
+def test_branches_and_hidden_states_are_those_of_single_passes(tiny_model, batch_tokens):
+    rng = np.random.default_rng(0)
+    scorer = TransformersScorer(tiny_model, batch_tokens=batch_tokens)
+    requests = []
+    for length in (5, 17, 1, 30):
+        context = rng.integers(1, 27, length, dtype=np.int32)
+        cuts = [1, length, (length + 1) // 2]
+        branches = tuple(
+            Branch(at, rng.integers(1, 27, size, dtype=np.int32)) for at, size in zip(cuts, (3, 0, 8), strict=True)
+        )
+        requests.append(ScoreRequest(context, branches))
+    for request, scores in zip(requests, scorer.logprobs(requests), strict=True):
+        for branch, got in zip(request.branches, scores, strict=True):
+            expected, _ = one_by_one(tiny_model, [*request.ids[: branch.at].tolist(), *branch.ids.tolist()])
+            assert got.dtype == np.float32
+            assert got == pytest.approx(expected[branch.at - 1 :], abs=1e-5)
+    sequences = [request.ids for request in requests] + [ids()]
+    states = scorer.hidden(sequences)
+    for sequence, got in zip(sequences[:-1], states, strict=False):
+        assert got == pytest.approx(one_by_one(tiny_model, sequence.tolist())[1], abs=1e-5)
+    assert states[-1].shape == (0, 32)
+
+
+def test_the_version_is_that_of_the_weights(tiny_model):
+    versions = iter([3, 4])
+    scorer = TransformersScorer(tiny_model, version=lambda: next(versions))
+    assert (scorer.version, scorer.version) == (3, 4)
+
+
+@pytest.mark.parametrize("at", [0, 4])
+def test_a_branch_outside_its_context_is_refused(tiny_model, at):
+    with pytest.raises(ConfigError, match="leaves after 1 to 3 tokens"):
+        TransformersScorer(tiny_model).logprobs([ScoreRequest(ids(1, 2, 3), (Branch(at, ids(1)),))])
