@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from palaestra.agents.base import ArrayPolicy
 from palaestra.errors import ConfigError
+from palaestra.harness.scoring import versions_of
 from palaestra.rewards.base import StepReward, Transition, check_requires, score_step
 from palaestra.rollouts import Rollout, tree_map
 
@@ -299,8 +300,7 @@ class _Columns:
         """Scores a step."""
         values, terms = score_step(reward, transition)
         self.rewards[t] = values
-        if reward.scope == "learned":
-            terms = {**terms, f"{reward.name}/version": np.full(len(values), float(reward.version))}
+        terms |= {name: np.full(len(values), float(version)) for name, version in versions_of(reward).items()}
         for name, part in terms.items():
             if name not in self.terms:
                 self.terms[name] = np.zeros_like(self.env_rewards)

@@ -273,6 +273,8 @@ class Play:
             raise
         except Exception as error:
             self.broken = True
+            if self._refused(acting, chosen, error):
+                return
             failure = error if isinstance(error, EpisodeFailure) else _environment_error(error)
             info = {"status": "failed", "error": EpisodeError.of(failure).to_json()}
             for track, action in zip(acting, actions, strict=True):
@@ -297,6 +299,20 @@ class Play:
         newcomers = {agent: (step[0], step[4]) for agent, step in stepped.items() if agent not in self.tracks}
         if newcomers:
             self._enter(newcomers, single=False)
+
+    def _refused(self, acting: Sequence[_Track], chosen: Mapping[str, Any], error: Exception) -> bool:
+        """Whether the step raised because of an action outside its space: that ends the episode, and is no failure."""
+        illegal = {
+            track.agent for track in acting if not self.world.action_space(track.agent).contains(chosen[track.agent])
+        }
+        if not illegal:
+            return False
+        for track in acting:
+            wrong = track.agent in illegal
+            info = {"status": "truncated", "illegal_action": f"{type(error).__name__}: {error}" if wrong else ""}
+            step = (track.observations[-1], 0.0, False, True, {**info, "outcome": 0.0} if wrong else info)
+            self._note(track, Action(chosen[track.agent]), step)
+        return True
 
     def _note(self, track: _Track, action: Action, step: tuple[Any, float, bool, bool, Mapping[str, Any]]) -> None:
         observation, reward, terminated, truncated, info = step

@@ -32,10 +32,10 @@ from palaestra.rewards.base import (
 from palaestra.rewards.columns import stack_columns
 from palaestra.rewards.levels import tokens_of_turns
 from palaestra.rewards.registry import make
-from palaestra.rewards.weighted_sum import WeightedSum
+from palaestra.rewards.weighted_sum import StepSum, WeightedSum
 from palaestra.rollouts import ArrayTurns
 
-__all__ = ["Rewards", "SlotScoring", "apply_credit", "parse_reward"]
+__all__ = ["Rewards", "SlotScoring", "apply_credit", "parse_reward", "versions_of"]
 
 RewardSpec = str | tuple[Any, float]
 
@@ -130,6 +130,14 @@ class Rewards:
                 check_requires(reward, available)
 
 
+def versions_of(reward: StepReward) -> dict[str, int]:
+    """The version of every learned reward in it, as recorded with each step: `NAME/version`."""
+    members = [member for member, _ in reward.members] if isinstance(reward, StepSum) else [reward]
+    if any(isinstance(member, StepSum) for member in members):
+        return {name: version for member in members for name, version in versions_of(member).items()}
+    return {f"{member.name}/version": member.version for member in members if member.scope == "learned"}
+
+
 class SlotScoring:
     """The rewards of one slot of the language runner.
 
@@ -187,8 +195,7 @@ class SlotScoring:
             privileged=[self._privileged[agent] for agent in agents],
         )
         values, terms = score_step(self._step, transition)
-        if self._step.scope == "learned":
-            terms = {**terms, f"{self._step.name}/version": np.full(len(agents), float(self._step.version))}
+        terms |= {name: np.full(len(agents), float(version)) for name, version in versions_of(self._step).items()}
         for row, (agent, turn) in enumerate(zip(agents, turns, strict=True)):
             parts = {name: float(part[row]) for name, part in terms.items()}
             self._scores[agent, turn.t] = (float(values[row]), parts)

@@ -100,7 +100,7 @@ def test_a_learned_reward_learns_between_rollouts_and_every_step_says_by_which_v
     for episode in done.episodes():
         terms = episode.turns.terms
         np.testing.assert_allclose(episode.turns.rewards, 0.5 * terms["distance"] + terms["env"])
-        versions |= set(terms["step rewards/version"].tolist())
+        versions |= set(terms["distance/version"].tolist())
     assert versions == set(range(reward.version))
     with pytest.raises(ConfigError, match="already holds"):
         run(ENV, toys.Scripted("random"), tmp_path / "r", episodes=600)
