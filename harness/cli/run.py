@@ -134,9 +134,7 @@ def _play(
 ) -> Run:
     from palaestra.agents.registry import make_agent
 
-    # Agents in this process cost nothing.
-    paid = max_cost is not None and name.startswith("openai:")
-    agent = make_agent(name, **({"max_cost": max_cost} if paid else {}))
+    agent = make_agent(name, **_budgets(name, max_cost, asked["limits"].tokens))
     try:
         # With several agents, an interrupted run may not have begun with all of them.
         played: Run = run(
@@ -150,6 +148,12 @@ def _play(
     finally:
         agent.close()
     return played
+
+
+def _budgets(agent: str, max_cost: float | None, max_tokens: int | None) -> dict[str, Any]:
+    """What an agent behind a server must watch itself: only it sees the bill. Agents in this process cost nothing."""
+    given = {"max_cost": max_cost, "max_tokens": max_tokens} if agent.partition(":")[0] == "openai" else {}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _count(episodes: str) -> int | None:
