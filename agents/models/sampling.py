@@ -46,7 +46,10 @@ def nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
 
     if top_p >= 1:
         return probabilities
-    ordered, order = torch.sort(probabilities, descending=True, stable=True)
+    # The likeliest few hundred nearly always suffice, and sorting a whole vocabulary takes ten times as long.
+    ordered, order = torch.topk(probabilities, min(256, len(probabilities)))
+    if ordered.double().sum() < top_p:
+        ordered, order = torch.sort(probabilities, descending=True, stable=True)
     before = torch.cumsum(ordered.double(), 0) - ordered.double()
     kept = torch.zeros_like(probabilities)
     chosen = order[before < top_p]
@@ -68,6 +71,22 @@ def sample(
     Returns:
         n token ids and their log-probabilities as `tempered_logprobs` defines them.
     """
+    if logits.device.type != "cpu":
+        return _sample(logits, temperatures, top_ps, uniforms)
+    # A row at a time stays within the processor's caches: several times faster than all at once.
+    ids: list[int] = []
+    logprobs: list[float] = []
+    for row in range(len(logits)):
+        here = slice(row, row + 1)
+        drawn, scores = _sample(logits[here], temperatures[here], top_ps[here], uniforms[here])
+        ids += drawn
+        logprobs += scores
+    return ids, logprobs
+
+
+def _sample(
+    logits: torch.Tensor, temperatures: Sequence[float], top_ps: Sequence[float], uniforms: Sequence[float]
+) -> tuple[list[int], list[float]]:
     import torch
 
     logprobs = tempered_logprobs(logits, temperatures)

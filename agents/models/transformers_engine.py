@@ -325,7 +325,7 @@ class TransformersEngine:
         turns = [conversation.turn for conversation in asked if conversation.turn is not None]
         requests = [turns[row].request for row in sound]
         ids, logprobs = sampling.sample(
-            logits[sound],
+            logits[sound] if any(broken) else logits,
             [request.temperature for request in requests],
             [request.top_p for request in requests],
             [turns[row].rng.random() for row in sound],

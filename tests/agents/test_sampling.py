@@ -85,3 +85,14 @@ def test_minus_infinity_is_never_drawn_and_broken_rows_are_found():
     assert ids == [1, 1]
     rows = torch.tensor([[0.0, 1.0], [nan, 1.0], [inf, 0.0], [-inf, -inf], [-inf, 3.0]])
     assert sampling.broken_rows(rows) == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize(("spread", "top_p"), [(4.0, 0.9), (0.1, 0.9), (0.1, 0.05)])
+def test_nuclei_of_large_vocabularies(spread, top_p):
+    """Some are found among the likeliest few hundred tokens, some only in the whole vocabulary."""
+    logits = np.random.default_rng(1).normal(size=3000) * spread
+    probabilities = torch.softmax(torch.tensor(logits), -1)
+    kept = sampling.nucleus(probabilities, top_p)
+    expected = slow_distribution(logits.tolist(), 1.0, top_p)
+    assert (kept > 0).tolist() == [probability > 0 for probability in expected]
+    assert torch.equal(kept[kept > 0], probabilities[kept > 0])
