@@ -108,6 +108,9 @@ class LazySequence(Sequence[Any]):
         return self._decode(self._items[index])
 
 
+_PLAIN = frozenset((str, int, bool, type(None)))  # are in JSON what they are here
+
+
 def encode_value(value: Any, blobs: BlobStore) -> Any:
     """Anything an observation, action or info may hold, as JSON.
 
@@ -121,11 +124,21 @@ def encode_value(value: Any, blobs: BlobStore) -> Any:
     Raises:
         RecordError: The value is of another type, named in the message.
     """
+    kind = type(value)
+    if kind in _PLAIN:  # most values; a look-up is several times quicker than the patterns below
+        return value
+    if kind is float:
+        return _encode_float(value)
+    if kind is dict:
+        return _encode_mapping(value, blobs)
+    if kind is tuple or kind is list:
+        items = [item if type(item) in _PLAIN else encode_value(item, blobs) for item in value]
+        return items if kind is list else {"$tuple": items}
     match value:
         case None | bool() | str():
             return value
         case float() if not isinstance(value, np.floating):
-            return value if math.isfinite(value) else {"$float": repr(value)}
+            return _encode_float(value)
         case int():
             return int(value)
         case np.ndarray() | np.generic():
@@ -208,12 +221,18 @@ def _decode(data: Any, blobs: BlobStore) -> Any:
 
 
 def _encode_mapping(value: Mapping[Any, Any], blobs: BlobStore) -> Any:
-    for key in value:
+    encoded = {}
+    special = False
+    for key, item in value.items():
         if not isinstance(key, str):
             raise RecordError(f"A recorded mapping needs string keys, got {key!r} of type {type(key).__name__}.")
-    if any(key.startswith("$") for key in value):
-        return {"$map": [[key, encode_value(value[key], blobs)] for key in sorted(value)]}
-    return {key: encode_value(item, blobs) for key, item in value.items()}
+        special = special or key[:1] == "$"
+        encoded[key] = item if type(item) in _PLAIN else encode_value(item, blobs)
+    return {"$map": [[key, encoded[key]] for key in sorted(encoded)]} if special else encoded
+
+
+def _encode_float(value: float) -> Any:
+    return value if math.isfinite(value) else {"$float": repr(value)}
 
 
 def _encode_bytes(data: bytes, media_type: str, blobs: BlobStore) -> Any:
@@ -302,7 +321,7 @@ def _encode_turn(turn: Turn, blobs: BlobStore) -> dict[str, Any]:
     return {
         "action": encode_value(turn.action, blobs),
         "calls": [_encode_call(call, blobs) for call in turn.calls],
-        "reward": encode_value(float(turn.reward), blobs),
+        "reward": _encode_float(float(turn.reward)),
         "terms": encode_value({name: float(value) for name, value in turn.terms.items()}, blobs),
         "terminated": bool(turn.terminated),
         "truncated": bool(turn.truncated),
@@ -418,4 +437,8 @@ def decode_episode(record: Mapping[str, Any], blobs: BlobStore) -> Episode:
 
 def dump_line(data: Mapping[str, Any]) -> bytes:
     """A JSON object as one canonical line: sorted keys, no spaces, ASCII, ended by a line break."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return _LINE.encode(data).encode() + b"\n"
+
+
+# Encoded data is a tree, so nothing is spent on looking for circles.
+_LINE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False)
