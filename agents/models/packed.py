@@ -12,12 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from palaestra.agents.models.kv_pool import KVPool
+from palaestra.errors import ConfigError
+
 if TYPE_CHECKING:
     import torch
 
-    from palaestra.agents.models.kv_pool import KVPool
-
-__all__ = ["ATTENTION", "Chunk", "PackedBatch", "packed_attention", "packed_forward", "register_attention"]
+__all__ = [
+    "ATTENTION",
+    "Chunk",
+    "PackedBatch",
+    "check_packed",
+    "packed_attention",
+    "packed_forward",
+    "register_attention",
+]
 
 ATTENTION = "palaestra_packed"
 
@@ -173,3 +182,54 @@ def packed_forward(model: Any, batch: PackedBatch) -> torch.Tensor:
         packed=batch,
     ).logits[0]
     return logits
+
+
+def check_packed(model: Any, pool: KVPool) -> None:
+    """Compares a packed pass over two short conversations with plain ones.
+
+    Args:
+        model: A causal language model of transformers whose attention is `ATTENTION`.
+        pool: The pool that it is to be used with; only its settings matter.
+
+    Raises:
+        ConfigError: They differ: this architecture does more in its attention than `packed_attention` knows.
+    """
+    import torch
+
+    config = model.config
+    sliding = getattr(config, "sliding_window", None)
+    if sliding and getattr(config, "use_sliding_window", True) and pool.window > sliding:
+        raise ConfigError(
+            f"This model's attention sees {sliding} tokens back; a context_window of {pool.window} is more. "
+            f"Give context_window={sliding}."
+        )
+    first, second = [token % config.vocab_size for token in (5, 3, 8, 2, 7)], [4 % config.vocab_size] * 3
+    small = KVPool(
+        pool.shape,
+        max_bytes=2 * 8 * pool.shape.token_bytes,
+        window=8,
+        max_slots=2,
+        capacity=8,
+        dtype=pool.dtype,
+        device=pool.device,
+    )
+    for _ in range(2):
+        small.acquire(8)
+    try:
+        with torch.no_grad():
+            packed_forward(model, PackedBatch(small, [], [Chunk(0, 0, first[:4], False)]))
+            step = PackedBatch(small, [Chunk(0, 4, first[4:], True)], [Chunk(1, 0, second, True)])
+            rows = list(packed_forward(model, step))
+            worst = 0.0
+            for row, ids in zip(rows, (first, second), strict=True):
+                tokens = torch.tensor([ids], device=model.device)
+                plain = model(input_ids=tokens, use_cache=False).logits[0, -1]
+                gap = torch.softmax(row.float(), -1) - torch.softmax(plain.float(), -1)
+                worst = max(worst, float(gap.abs().max()))
+    except Exception as error:
+        raise ConfigError(f"This model's architecture ({config.model_type}) cannot be batched here: {error}") from error
+    if not worst < (1e-3 if model.dtype == torch.float32 else 5e-2):
+        raise ConfigError(
+            f"This model's architecture ({config.model_type}) gives other probabilities when batched here "
+            f"(by {worst:.3g}). Serve it with an OpenAI-compatible server and use openai:MODEL@URL."
+        )

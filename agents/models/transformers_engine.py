@@ -24,7 +24,7 @@ import numpy as np
 from palaestra.agents.models import sampling
 from palaestra.agents.models.engine import GenerationRequest, GenerationResult
 from palaestra.agents.models.kv_pool import KVPool, Lease, PoolShape
-from palaestra.agents.models.packed import Chunk, PackedBatch, packed_forward
+from palaestra.agents.models.packed import Chunk, PackedBatch, check_packed, packed_forward
 from palaestra.agents.models.turns import Conversation, Decoder, Turn
 from palaestra.errors import ConfigError, ModelUnavailable, nearest
 
@@ -82,6 +82,7 @@ class TransformersEngine:
             dtype=model.dtype,
             device=model.device,
         )
+        check_packed(model, self.pool)
         self._version = 0
         self._conversations: dict[str, Conversation] = {}
         self._waiting: deque[Conversation] = deque()

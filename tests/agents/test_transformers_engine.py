@@ -309,3 +309,17 @@ def test_bad_settings_are_named(make_engine):
             request("a", [1], **bad)
     with pytest.raises(ConfigError):
         request("a", [])
+
+
+def test_architectures_that_cannot_be_packed_are_refused(make_engine, tiny_model, monkeypatch):
+    import copy
+
+    sliding = copy.deepcopy(tiny_model)
+    sliding.config.sliding_window = 64
+    with pytest.raises(ConfigError, match="Give context_window=64"):
+        make_engine(sliding)
+    make_engine(sliding, context_window=64)
+    other = copy.deepcopy(tiny_model)
+    other.set_attn_implementation("sdpa")  # ignores the pool, as an attention of its own would
+    with pytest.raises(ConfigError, match=r"gives other probabilities when batched here"):
+        make_engine(other)
