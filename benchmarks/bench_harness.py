@@ -2,9 +2,9 @@
 
     python benchmarks/bench_harness.py [--rounds 11] [--episodes 300] [--out benchmarks/results/harness.json]
 
-1. The oracle on FactbookSearch: `palaestra.harness.run`, records and all, against a loop of `reset` and `step` over
-   the same tasks with the same seeds and policy. Making the environment is in neither. The manifest, which is written
-   once a run, is in the harness's time.
+1. Scripted agents on FactbookSearch, with records and all, against a loop of `reset` and `step` over the same tasks
+   with the same seeds and policy: with one slot, in this process; and as `palaestra run` does it, in one process a
+   core. Making the environment is in neither.
 2. The array runner against a loop that acts and steps and keeps nothing, on an environment of numpy alone, 16 slots.
 
 Rounds of the two alternate; a ratio is one of medians over rounds.
@@ -32,9 +32,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 import palaestra
 from palaestra.agents.shipped import ShippedPolicy
 from palaestra.harness.array_runner import ArrayRunner
-from palaestra.harness.manifest import machine
+from palaestra.harness.forks import ForkedRunner
+from palaestra.harness.manifest import cores, machine
 from palaestra.harness.run_folder import RunWriter
-from palaestra.harness.runner import Runner
+from palaestra.harness.runner import Finished, Runner
 from palaestra.harness.schedule import Request, choose_tasks, make_requests, seed_of
 from palaestra.harness.worlds import world_of
 
@@ -54,16 +55,29 @@ def bare(env: Any, policy: str, requests: list[Request]) -> float:
     return time.perf_counter() - start
 
 
-def harness(env: Any, policy: str, requests: list[Request], folder: Path) -> float:
+def harness(env: Any, policy: str, requests: list[Request], folder: Path, workers: int) -> float:
     """Seconds of the same episodes through runner and records."""
     start = time.perf_counter()
     writer = RunWriter(folder)
-    writer.begin({"agent": {"name": policy}, "env": {"id": ENV}, "status": "running"})
-    runner = Runner(
-        lambda: world_of(_Open(env)), ShippedPolicy(policy), requests, writer.append, slots=1, env_id=ENV,
-        env_kwargs={"split": "test"}, run_seed=0,
-    )  # fmt: skip
-    runner.run()
+
+    def make(todo: list[Request], slots: int, tell: Any) -> Runner:
+        def record(episodes: Any, timing: Any) -> None:
+            writer.append(episodes, timing)
+            if tell is not None:
+                tell([Finished.of(episode) for episode in episodes])
+
+        agent, kwargs = ShippedPolicy(policy), {"split": "test"}
+        return Runner(
+            lambda: world_of(_Open(env)), agent, todo, record, slots=slots, env_id=ENV, env_kwargs=kwargs, run_seed=0
+        )
+
+    if workers == 1:
+        make(requests, 1, None).run()
+    else:
+        ForkedRunner(
+            make, requests, workers=workers, slots=workers, on_world=lambda worlds: None, lost=lambda *_: [],
+            flush=writer.flush,
+        ).run()  # fmt: skip
     writer.close()
     seconds = time.perf_counter() - start
     shutil.rmtree(folder)
@@ -152,11 +166,12 @@ def main() -> None:
     text: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for policy in ("oracle", "prior", "null"):
-            found = text[policy] = {"bare": [], "harness": []}
+            found = text[policy] = {"bare": [], "one_slot": [], "all_cores": []}
             bare(env, policy, requests[:50])  # warm
             for number in range(asked.rounds):
                 found["bare"].append(bare(env, policy, requests))
-                found["harness"].append(harness(env, policy, requests, Path(folder) / f"{policy}{number}"))
+                found["one_slot"].append(harness(env, policy, requests, Path(folder) / f"{policy}-{number}", 1))
+                found["all_cores"].append(harness(env, policy, requests, Path(folder) / f"{policy}+{number}", cores()))
     env.close()
     slots, steps = 16, 20_480
     arrays: dict[str, list[float]] = {"bare": [], "runner": []}
@@ -164,6 +179,7 @@ def main() -> None:
         arrays["bare"].append(bare_arrays(slots, steps))
         arrays["runner"].append(runner_arrays(slots, steps))
 
+    medians = {p: {name: statistics.median(rounds) for name, rounds in found.items()} for p, found in text.items()}
     loop, through = (statistics.median(arrays[name]) for name in ("bare", "runner"))
     result = {
         "machine": machine(),
@@ -173,11 +189,11 @@ def main() -> None:
         "text": {
             policy: {
                 "episodes": len(requests),
-                "bare_ms_per_episode": round(statistics.median(found["bare"]) / len(requests) * 1e3, 4),
-                "harness_ms_per_episode": round(statistics.median(found["harness"]) / len(requests) * 1e3, 4),
-                "ratio": round(statistics.median(found["harness"]) / statistics.median(found["bare"]), 3),
+                **{f"{name}_ms_per_episode": round(median / len(requests) * 1e3, 4) for name, median in found.items()},
+                "ratio_one_slot": round(found["one_slot"] / found["bare"], 3),
+                "ratio_all_cores": round(found["all_cores"] / found["bare"], 3),
             }
-            for policy, found in text.items()
+            for policy, found in medians.items()
         },
         "arrays": {
             "slots": slots,

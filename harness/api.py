@@ -11,14 +11,17 @@ from typing import Any, cast
 
 from palaestra import registration
 from palaestra.agents.base import Agent, ArrayPolicy
-from palaestra.episodes import Episode
+from palaestra.episodes import Episode, EpisodeError
 from palaestra.errors import ConfigError, RecordError
 from palaestra.harness import manifest as manifests
 from palaestra.harness.array_run import ArrayRun, is_array_policy
+from palaestra.harness.forks import ForkedRunner, can_fork
+from palaestra.harness.manifest import cores
 from palaestra.harness.plan import Plan, asked_of, kwargs_of, requests_of
+from palaestra.harness.play import nothing_of
 from palaestra.harness.reward_state import RewardState
 from palaestra.harness.run_folder import Entry, Run, RunWriter
-from palaestra.harness.runner import Limits, Runner, Stop
+from palaestra.harness.runner import Finished, Limits, Record, Runner, Stop
 from palaestra.harness.schedule import Request
 from palaestra.harness.scoring import Rewards, SlotScoring
 from palaestra.harness.worlds import world_of
@@ -28,7 +31,7 @@ from palaestra.snapshots import ReplayLog
 
 __all__ = ["run"]
 
-OnWorld = Callable[[Sequence[Episode]], None]
+OnWorld = Callable[[Sequence[Finished]], None]
 
 
 def run(
@@ -70,7 +73,7 @@ def run(
         resume: Whether to go on with the run in `out`.
         retry_failed: When resuming, whether to play failed episodes again.
         on_start: Called once with the number of worlds already done, and of all.
-        on_world: Called with the episodes of each world when they are recorded, from the thread that played it.
+        on_world: Called with the gist of each world's episodes when they are recorded.
 
     Returns:
         The run; `manifest["status"]` says how it ended: `finished`, or `budget`, `disk` or `interrupted`.
@@ -100,40 +103,68 @@ def run(
         if on_start is not None:
             on_start(len(requests) - len(todo.requests), len(requests))
 
-        def record(episodes: Sequence[Episode], timing: Mapping[str, Any]) -> None:
-            writer.append(episodes, timing)
-            if on_world is not None:
-                on_world(episodes)
-
         def make_env() -> Any:
             made = registration.make(plan.env_id, **kwargs)
             return made.env if isinstance(made, ReplayLog) else made  # nobody takes snapshots during a run
 
+        def recording(tell: OnWorld | None) -> Record:
+            def record(episodes: Sequence[Episode], timing: Mapping[str, Any]) -> None:
+                writer.append(episodes, timing)
+                if tell is not None:
+                    tell([Finished.of(episode) for episode in episodes])
+
+            return record
+
         common: dict[str, Any] = {
-            "slots": concurrency,
             "env_id": card.id,
             "env_kwargs": manifests.redact(kwargs),
             "run_seed": plan.seed,
             "limits": limits,
         }
-        runner: Runner | ArrayRun
+
+        def make_runner(todo: list[Request], slots: int, tell: OnWorld | None) -> Runner:
+            return Runner(
+                lambda: world_of(make_env()),
+                cast(Agent, player),
+                todo,
+                recording(tell),
+                slots=slots,
+                make_scoring=(lambda world: SlotScoring(scoring, world)) if scoring else None,
+                **common,
+            )
+
+        runner: Runner | ArrayRun | ForkedRunner
+        workers = min(concurrency, len(todo.requests), cores())
         if on_arrays:
             learned = RewardState(writer, scoring.step)
             learned.load()
+            record, save = recording(on_world), learned.save
             runner = ArrayRun(
-                make_env, player, todo.requests, record, rewards=scoring, on_update=learned.save, **common
+                make_env, player, todo.requests, record, slots=concurrency, rewards=scoring, on_update=save, **common
+            )
+        elif workers > 1 and can_fork(cast(Agent, player)):
+
+            def lost(request: Request, error: EpisodeError) -> Sequence[Episode]:
+                episodes = [nothing_of(request, error, card.id, common["env_kwargs"])]
+                writer.append(episodes)
+                return episodes
+
+            runner = ForkedRunner(
+                make_runner,
+                todo.requests,
+                workers=workers,
+                slots=concurrency,
+                on_world=on_world or (lambda worlds: None),
+                lost=lost,
+                flush=writer.flush,
             )
         else:
-            make_scoring = (lambda world: SlotScoring(scoring, world)) if scoring else None
-            speaker = cast(Agent, player)
-            runner = Runner(
-                lambda: world_of(make_env()), speaker, todo.requests, record, make_scoring=make_scoring, **common
-            )
+            runner = make_runner(todo.requests, concurrency, on_world)
         stop = Stop("failed", "The run ended by an error.")
         try:
             stop = runner.run()
         finally:
-            writer.begin(_ended(manifest, writer.path, stop))
+            writer.begin(_ended(manifest, writer.path, stop, player))
     return Run(out)
 
 
@@ -230,9 +261,11 @@ def _manifest(
     return {**asked, "schema": 1, "card": manifests.redact(card), "sessions": sessions, "status": "running"}
 
 
-def _ended(manifest: Mapping[str, Any], path: Path, stop: Stop) -> dict[str, Any]:
+def _ended(manifest: Mapping[str, Any], path: Path, stop: Stop, player: Any) -> dict[str, Any]:
     sessions = [dict(session) for session in manifest["sessions"]]
     sessions[-1]["ended"] = manifests.now()
+    if hasattr(player, "metrics"):  # what it spent, how often it had to ask again
+        sessions[-1]["agent"] = manifests.redact(player.metrics())
     found = Run(path)
     counts: dict[str, int] = {}
     for entry in found.entries:

@@ -21,6 +21,7 @@ from palaestra.environment import make_policy
 from palaestra.episodes import Episode, EpisodeError, EpisodeStatus
 from palaestra.errors import DiskFull, EnvironmentUnavailable, PalaestraError
 from palaestra.harness.array_runner import ArrayRunner
+from palaestra.harness.play import nothing_of
 from palaestra.harness.runner import Limits, Record, Stop
 from palaestra.harness.schedule import Request, seed_of
 from palaestra.harness.scoring import Rewards, SlotScoring
@@ -169,7 +170,7 @@ class _Session:
         if not under_way:  # not even the first reset worked
             under_way = [self.run.waiting.popleft() for _ in range(min(self.run.slots, len(self.run.waiting)))]
         for request in under_way:
-            self._keep(_nothing(self.run, request, error), request)
+            self._keep(nothing_of(request, error, self.run.env_id, self.run.env_kwargs), request)
 
     # What the runner asks --------------------------------------------------------------------------------------
 
@@ -266,30 +267,11 @@ class _Session:
 
     def _keep(self, episode: Episode, request: Request) -> None:
         now = time.monotonic()
-        self.run.record([episode], {"seconds": now - self._clock, "steps": len(episode.turns)})
+        self.run.record([episode], {"seconds": round(now - self._clock, 6), "steps": len(episode.turns)})
         self._clock = now
         error = episode.error
         if error is not None and error.retryable and self.run.limits.may_retry(request.attempt):
             self.run.waiting.append(replace(request, attempt=request.attempt + 1))
-
-
-def _nothing(run: ArrayRun, request: Request, error: EpisodeError) -> Episode:
-    """A failed episode of which nothing is known."""
-    return Episode(
-        episode_id=request.world_id,
-        group_id=request.group_id,
-        env_id=run.env_id,
-        env_kwargs=run.env_kwargs,
-        task=None,
-        seed=request.seed,
-        attempt=request.attempt,
-        agent_id=ONLY_AGENT,
-        world_id=request.world_id,
-        status="failed",
-        observations=[],
-        turns=[],
-        error=error,
-    )
 
 
 class _SlotPolicies:

@@ -16,7 +16,7 @@ from typing import Any
 import palaestra
 from palaestra.errors import ConfigError
 
-__all__ = ["HIDDEN", "differences", "machine", "now", "packages", "redact", "refuse_differences"]
+__all__ = ["HIDDEN", "cores", "differences", "machine", "now", "packages", "redact", "refuse_differences"]
 
 HIDDEN = "(hidden)"
 """Stands for a secret."""
@@ -42,10 +42,14 @@ def packages() -> dict[str, str]:
     return found
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """What the run runs on: system, processor, number of cores that may be used, memory in bytes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found: dict[str, Any] = {"system": platform.platform(), "processor": _processor(), "cores": cores}
+    found: dict[str, Any] = {"system": platform.platform(), "processor": _processor(), "cores": cores()}
     with contextlib.suppress(ValueError, OSError, AttributeError):
         found["memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     torch = sys.modules.get("torch")  # asked only when somebody has paid for importing it

@@ -14,10 +14,10 @@ from palaestra.agents.base import Action, Agent, View
 from palaestra.episodes import Episode, EpisodeError, EpisodeStatus, Turn
 from palaestra.errors import BudgetExceeded, EnvironmentUnavailable, EpisodeFailure, PalaestraError
 from palaestra.harness.schedule import Request, seed_of
-from palaestra.harness.worlds import World, default_messages
+from palaestra.harness.worlds import ONLY_AGENT, World, default_messages
 from palaestra.tasks import Task
 
-__all__ = ["Abandoned", "Ask", "Play", "Scoring", "Watch"]
+__all__ = ["Abandoned", "Ask", "Play", "Scoring", "Watch", "nothing_of"]
 
 Ask = Callable[[Sequence[View]], Sequence[Action]]
 """Asks the agent for its next action in each of the views, and waits for all of them."""
@@ -119,7 +119,7 @@ class Play:
         self.env_id, self.env_kwargs, self.run_seed = env_id, env_kwargs, run_seed
         self.scoring, self.max_turns, self.watch = scoring, max_turns, watch or Watch()
         self.tracks: dict[str, _Track] = {}
-        self.timing: dict[str, Any] = {"reset": 0.0, "agent": [], "env": []}
+        self.timing: dict[str, Any] = {"reset_us": 0, "agent_us": [], "env_us": []}
         self.broken = False  # whether the environment raised, and should not be used again
 
     def run(self) -> list[Episode]:
@@ -149,7 +149,7 @@ class Play:
         """What there is so far as failed episodes. May be called from another thread while `run` hangs."""
         tracks = list(self.tracks.values())
         if not tracks:
-            return [self._episode(_Track("agent_0", self.request.world_id, [], {}, {}, None, {}), 1, error)]
+            return [nothing_of(self.request, error, self.env_id, self.env_kwargs)]
         return [self._episode(track, len(tracks), error) for track in tracks]
 
     # The environment -------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class Play:
         except Exception as error:
             self.broken = True
             raise _environment_error(error) from error
-        self.timing["reset"] = seconds
+        self.timing["reset_us"] = int(seconds * 1e6)
         self._enter(begun, single=len(begun) == 1)
 
     def _enter(self, begun: Mapping[str, tuple[Any, Mapping[str, Any]]], single: bool) -> None:
@@ -263,7 +263,7 @@ class Play:
         acting = [track for track in self.tracks.values() if not track.ended]
         start = time.monotonic()
         actions = self._act(acting)
-        self.timing["agent"].append(time.monotonic() - start)
+        self.timing["agent_us"].append(int((time.monotonic() - start) * 1e6))
         if self.watch.abandoned:
             raise Abandoned
         chosen = {track.agent: action.value for track, action in zip(acting, actions, strict=True)}
@@ -280,25 +280,27 @@ class Play:
             for track, action in zip(acting, actions, strict=True):
                 self._note(track, action, (track.observations[-1], 0.0, False, True, info))
             raise failure from error
-        self.timing["env"].append(seconds)
+        self.timing["env_us"].append(int(seconds * 1e6))
         for track, action in zip(acting, actions, strict=True):
             if track.agent in stepped:
                 self._note(track, action, stepped[track.agent])
             else:
                 track.ended = True
         if self.scoring is not None:
+            there = [track for track in acting if track.agent in stepped]
             self.scoring.step(
-                [track.agent for track in acting],
-                [track.observations[-2] for track in acting],
-                [track.turns[-1] for track in acting],
-                [track.observations[-1] for track in acting],
+                [track.agent for track in there],
+                [track.observations[-2] for track in there],
+                [track.turns[-1] for track in there],
+                [track.observations[-1] for track in there],
             )
         for track in acting:
             if track.last_info.get("status") == "failed":
                 raise _reported(track.last_info.get("error") or {})
-        newcomers = {agent: (step[0], step[4]) for agent, step in stepped.items() if agent not in self.tracks}
-        if newcomers:
-            self._enter(newcomers, single=False)
+        if len(stepped) > len(acting):
+            newcomers = {agent: (step[0], step[4]) for agent, step in stepped.items() if agent not in self.tracks}
+            if newcomers:
+                self._enter(newcomers, single=False)
 
     def _refused(self, acting: Sequence[_Track], chosen: Mapping[str, Any], error: Exception) -> bool:
         """Whether the step raised because of an action outside its space: that ends the episode, and is no failure."""
@@ -382,6 +384,25 @@ class Play:
             privileged=track.privileged,
             error=error,
         )
+
+
+def nothing_of(request: Request, error: EpisodeError, env_id: str, env_kwargs: Mapping[str, Any]) -> Episode:
+    """The failed episode of a request of which nothing was seen."""
+    return Episode(
+        episode_id=request.world_id,
+        group_id=request.group_id,
+        env_id=env_id,
+        env_kwargs=env_kwargs,
+        task=None,
+        seed=request.seed,
+        attempt=request.attempt,
+        agent_id=ONLY_AGENT,
+        world_id=request.world_id,
+        status="failed",
+        observations=[],
+        turns=[],
+        error=error,
+    )
 
 
 def _environment_error(error: Exception) -> EpisodeFailure:

@@ -15,7 +15,9 @@ the last attempt at a world is the one that counts.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -214,7 +216,7 @@ class Run:
         raise UnknownNameError(f"episode in {self.path}", episode_id, tuple(entry.episode_id for entry in self.entries))
 
     def timings(self) -> Iterator[dict[str, Any]]:
-        """Wall times by world, in seconds: `reset`, and for each turn `agent` and `env`. The last may be missing."""
+        """Wall times by world: `seconds`, `reset_us`, and by turn `agent_us` and `env_us`; the last may be missing."""
         path = self.path / "timings.jsonl"
         if not path.exists():
             return
@@ -263,7 +265,7 @@ def find_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Run]:
 
 
 class RunWriter:
-    """A run folder, opened for writing by this process alone. Its methods may be called from any thread.
+    """A run folder, opened for writing by this process and its forks. Its methods may be called from any thread.
 
     Args:
         path: The folder; made if need be.
@@ -282,7 +284,6 @@ class RunWriter:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         self._episodes = os.open(self.path / "episodes.jsonl", flags, 0o644)
         self._timings_file = os.open(self.path / "timings.jsonl", flags, 0o644)
-        self._size = os.fstat(self._episodes).st_size
         self._full = False
         _drop_torn_line(self.path / "timings.jsonl")
 
@@ -296,7 +297,6 @@ class RunWriter:
     def drop_after(self, size: int) -> None:
         """Cuts a torn end off the episodes file."""
         os.ftruncate(self._episodes, size)
-        self._size = size
 
     def append(self, episodes: Sequence[Episode], timing: Mapping[str, Any] | None = None) -> None:
         """Records the episodes of one world: all of them, or none.
@@ -329,15 +329,24 @@ class RunWriter:
             raise self._disk(error) from error
 
     def _write(self, data: bytes) -> None:
+        written = 0
+        # Forked workers append to the same file, and nothing may come after half a record before it is cut off.
+        fcntl.lockf(self._episodes, fcntl.LOCK_EX)
         try:
             written = os.write(self._episodes, data)
             if written != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
             self._full = True
-            os.ftruncate(self._episodes, self._size)
+            os.ftruncate(self._episodes, os.fstat(self._episodes).st_size - written)
             raise
-        self._size += written
+        finally:
+            fcntl.lockf(self._episodes, fcntl.LOCK_UN)
+
+    def flush(self) -> None:
+        """Writes what is held back; a forked worker calls it before it ends."""
+        with self._lock, contextlib.suppress(OSError):  # timings can be done without
+            self._write_timings()
 
     def _write_timings(self) -> None:
         os.write(self._timings_file, b"".join(self._timings))
@@ -375,8 +384,6 @@ def _drop_torn_line(path: Path) -> None:
 
 
 def _locked(folder: Path) -> Any:
-    import fcntl
-
     file = (folder / ".lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

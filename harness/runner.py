@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import gc
 import threading
 import time
 from collections import deque
@@ -15,12 +16,14 @@ from typing import Any
 from palaestra.agents.base import Action, Agent, View
 from palaestra.episodes import Episode, EpisodeError
 from palaestra.errors import BudgetExceeded, DiskFull, EpisodeFailure
-from palaestra.harness.play import Abandoned, Play, Scoring, Watch
+from palaestra.harness.play import Abandoned, Play, Scoring, Watch, nothing_of
 from palaestra.harness.schedule import Request
 from palaestra.harness.worlds import World
+from palaestra.rollouts import ArrayTurns
 
-__all__ = ["Limits", "Runner", "Stop"]
+__all__ = ["Finished", "Limits", "Record", "Runner", "Stop"]
 
+_COLLECT_AFTER = 20_000  # objects; Python's own number is 700
 Record = Callable[[Sequence[Episode], Mapping[str, Any]], None]
 
 
@@ -62,6 +65,32 @@ class Stop:
 
     reason: str
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What progress is told of a recorded episode; for the fields see `Episode`."""
+
+    episode_id: str
+    world_id: str
+    attempt: int
+    status: str
+    outcome: float | None
+    episode_return: float
+    error: EpisodeError | None
+
+    @classmethod
+    def of(cls, episode: Episode) -> Finished:
+        """The gist of an episode."""
+        turns = episode.turns
+        paid = float(turns.rewards.sum()) if isinstance(turns, ArrayTurns) else episode.episode_return
+        where = (episode.episode_id, episode.world_id, episode.attempt, episode.status)
+        return cls(*where, episode.outcome, paid, episode.error)
+
+    @property
+    def valid(self) -> bool:
+        """Whether it did not fail."""
+        return self.error is None
 
 
 @dataclass(slots=True, eq=False)
@@ -131,6 +160,9 @@ class Runner:
         """
         started = time.monotonic()
         loop_thread = self._start_loop() if self.agent.policy is None else None
+        # Records are many small objects without circles; looking for circles among them costs a tenth of a quick run.
+        thresholds = gc.get_threshold()
+        gc.set_threshold(max(_COLLECT_AFTER, thresholds[0]) if thresholds[0] else 0, *thresholds[1:])
         try:
             for _ in range(min(self.slots, len(self._waiting))):
                 self._start_slot()
@@ -143,6 +175,7 @@ class Runner:
         except KeyboardInterrupt:
             self._end(Stop("interrupted", "Interrupted."))
         finally:
+            gc.set_threshold(*thresholds)
             self._wind_up()
             if loop_thread is not None and self._loop is not None:
                 self._loop.call_soon_threadsafe(self._loop.stop)
@@ -212,7 +245,7 @@ class Runner:
             if slot.watch.abandoned:
                 raise Abandoned
             slot.play = None  # from here on it is this thread's to record
-        self._keep(episodes, request, {"seconds": time.monotonic() - begun, **play.timing})
+        self._keep(episodes, request, {"seconds": round(time.monotonic() - begun, 6), **play.timing})
         if not play.broken:
             return world
         slot.request = None
@@ -253,17 +286,13 @@ class Runner:
         error = EpisodeError(f"{doing}_timeout", "unattributed", True, f"{what} took longer than {limit:g} s.")
         request = slot.request
         if request is not None:
-            play = slot.play or Play(
-                None,  # type: ignore[arg-type]  # never played
-                request,
-                self.agent,
-                self._ask,
-                env_id=self.env_id,
-                env_kwargs=self.env_kwargs,
-                run_seed=self.run_seed,
-            )
+            play = slot.play
             try:
-                self._keep(play.failed(error), request, {"seconds": limit, **play.timing})
+                if play is None:
+                    episodes, timing = [nothing_of(request, error, self.env_id, self.env_kwargs)], {}
+                else:
+                    episodes, timing = play.failed(error), play.timing
+                self._keep(episodes, request, {"seconds": limit, **timing})
             except DiskFull as full:
                 self._end(Stop("disk", str(full)))
                 return

@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
-from palaestra.episodes import Episode
+from palaestra.harness.runner import Finished
 
 __all__ = ["Progress"]
 
 _QUIET = 15.0  # seconds between plain lines
+_REDRAW = 0.1  # seconds between drawings of bars that do not tick
 
 
 class _Tally:
@@ -26,7 +27,7 @@ class _Tally:
         self.outcomes = self.returns = 0.0
         self.valid = 0
 
-    def add(self, episodes: Sequence[Episode]) -> None:
+    def add(self, episodes: Sequence[Finished]) -> None:
         for episode in episodes:
             if not episode.valid:
                 self.failed += 1
@@ -53,10 +54,11 @@ class Progress:
 
     Args:
         agents: Their names, in the order in which they play.
+        ticking: Whether clocks go on between worlds. That takes a thread, beside which no worker can be forked.
     """
 
-    def __init__(self, agents: Sequence[str]) -> None:
-        self._agents = agents
+    def __init__(self, agents: Sequence[str], *, ticking: bool = True) -> None:
+        self._agents, self._ticking = agents, ticking
         self._lock = threading.Lock()
         self._tallies = {agent: _Tally() for agent in agents}
         self._told = 0.0
@@ -77,6 +79,7 @@ class Progress:
                 progress.TimeElapsedColumn(),
                 progress.TimeRemainingColumn(),
                 console=console(stderr=True),
+                auto_refresh=self._ticking,
             )
             for agent in self._agents:
                 self._tasks[agent] = self._bars.add_task(agent, start=False, total=None, figures="")
@@ -101,7 +104,7 @@ class Progress:
             click.echo(f"{agent}: {total} to play{there}", err=True)
             self._told = time.monotonic()
 
-    def add(self, agent: str, episodes: Sequence[Episode]) -> None:
+    def add(self, agent: str, episodes: Sequence[Finished]) -> None:
         """A world of this agent is recorded."""
         with self._lock:
             tally = self._tallies[agent]
@@ -110,6 +113,9 @@ class Progress:
                 tally.done = min(tally.total, tally.done + 1)
             if self._bars is not None:
                 self._bars.update(self._tasks[agent], completed=tally.done, figures=tally.text)
+                if not self._ticking and (tally.done == tally.total or time.monotonic() - self._told > _REDRAW):
+                    self._told = time.monotonic()
+                    self._bars.refresh()
             elif tally.done == tally.total or time.monotonic() - self._told > _QUIET:
                 self._told = time.monotonic()
                 click.echo(f"{agent}: {tally.done}/{tally.total}, {tally.text}", err=True)

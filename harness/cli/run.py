@@ -27,8 +27,8 @@ _CODES = {"finished": 0, "budget": 4, "disk": 4, "interrupted": 130}
 @click.option("--split", default=None, help="train, val, test or all. By default what the environment chooses.")
 @click.option("--task", "tasks", multiple=True, metavar="ID", help="Exactly this task; repeatable.")
 @click.option("--seed", default=0, help="Everything random follows from it.", show_default=True)
-@click.option("--concurrency", "-c", default=None, type=int, metavar="N", help="Worlds played at once.  [default: 16 "
-              "for models, 1 for scripted agents]")  # fmt: skip
+@click.option("--concurrency", "-c", default=None, type=int, metavar="N", help="Worlds played at once.  "
+              "[default: 16 for models, else one a core]")  # fmt: skip
 @env_option
 @click.option("--reward", "rewards", multiple=True, metavar="NAME[:WEIGHT]", help="Reward turns by this; repeatable. "
               "By default by the environment's own reward.")  # fmt: skip
@@ -100,7 +100,7 @@ def command(
         limits = Limits(timeout, max(timeout, 600.0), timeout, retries, max_turns, max_time, max_tokens)
     env_kwargs = key_values(env_pairs, "--env")
     runs: list[Run] = []
-    with Progress(agents) as progress, warnings.catch_warnings():
+    with Progress(agents, ticking=any(map(_thinks, agents))) as progress, warnings.catch_warnings():
         warnings.showwarning = _show  # a torn line is dropped, a server is slow: one line, not a stack
         for name in agents:
             runs.append(
@@ -133,13 +133,14 @@ def _play(
     run: Any, name: str, max_cost: float | None, progress: Any, *, concurrency: int | None, resume: bool, **asked: Any
 ) -> Run:
     from palaestra.agents.registry import make_agent
+    from palaestra.harness.manifest import cores
 
     agent = make_agent(name, **_budgets(name, max_cost, asked["limits"].tokens))
     try:
         # With several agents, an interrupted run may not have begun with all of them.
         played: Run = run(
             agent=agent,
-            concurrency=concurrency or (16 if agent.policy is None else 1),
+            concurrency=concurrency or (16 if agent.policy is None else cores()),
             resume=resume and (asked["out"] / "manifest.json").exists(),
             on_start=lambda done, total: progress.start(name, done, total),
             on_world=lambda episodes: progress.add(name, episodes),
@@ -148,6 +149,11 @@ def _play(
     finally:
         agent.close()
     return played
+
+
+def _thinks(agent: str) -> bool:
+    """Whether its worlds may take long."""
+    return ":" in agent and not agent.startswith("policy:")
 
 
 def _budgets(agent: str, max_cost: float | None, max_tokens: int | None) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def encode_value(value: Any, blobs: BlobStore) -> Any:
             ref = _own(data, blobs) if isinstance(data, BlobRef) else blobs.put(data, value.media_type)
             return {"$image": [ref.sha256, ref.size, value.media_type]}
         case ToolResult():
-            return {"$result": [[encode_value(part, blobs) for part in value.content], value.is_error]}
+            return _encode_result(value, blobs)
         case ToolCall():
             return {"$call": _encode_call(value, blobs)}
     raise RecordError(
@@ -274,14 +274,19 @@ def _decode_array(body: Sequence[Any], blobs: BlobStore) -> Any:
     return array if body[1] else array[()]
 
 
+def _encode_result(result: ToolResult, blobs: BlobStore) -> dict[str, Any]:
+    parts = [{"$text": part.text} if type(part) is TextPart else encode_value(part, blobs) for part in result.content]
+    return {"$result": [parts, result.is_error]}
+
+
 def _encode_call(call: ToolCall, blobs: BlobStore) -> dict[str, Any]:
     # `seconds` is left out on purpose: a record does not depend on the clock.
     return {
         "name": call.name,
-        "arguments": encode_value(dict(call.arguments), blobs),
-        "result": encode_value(call.result, blobs),
+        "arguments": _encode_mapping(call.arguments, blobs),
+        "result": None if call.result is None else _encode_result(call.result, blobs),
         "status": call.status,
-        "data": encode_value(dict(call.data), blobs),
+        "data": _encode_mapping(call.data, blobs),
     }
 
 
@@ -322,10 +327,10 @@ def _encode_turn(turn: Turn, blobs: BlobStore) -> dict[str, Any]:
         "action": encode_value(turn.action, blobs),
         "calls": [_encode_call(call, blobs) for call in turn.calls],
         "reward": _encode_float(float(turn.reward)),
-        "terms": encode_value({name: float(value) for name, value in turn.terms.items()}, blobs),
+        "terms": _encode_mapping({name: float(value) for name, value in turn.terms.items()}, blobs),
         "terminated": bool(turn.terminated),
         "truncated": bool(turn.truncated),
-        "info": encode_value(dict(turn.info), blobs),
+        "info": _encode_mapping(turn.info, blobs),
         "completion": None if turn.completion is None else _encode_completion(turn.completion, blobs),
     }
 
@@ -369,7 +374,7 @@ def encode_episode(episode: Episode, blobs: BlobStore) -> dict[str, Any]:
         "episode_id": episode.episode_id,
         "group_id": episode.group_id,
         "env_id": episode.env_id,
-        "env_kwargs": encode_value(dict(episode.env_kwargs), blobs),
+        "env_kwargs": _encode_mapping(episode.env_kwargs, blobs),
         "task": None if episode.task is None else encode_value(episode.task.to_json(), blobs),
         "seed": int(episode.seed),
         "attempt": episode.attempt,
@@ -380,8 +385,8 @@ def encode_episode(episode: Episode, blobs: BlobStore) -> dict[str, Any]:
         "observations": observations,
         "turns": turns,
         "outcome": None if episode.outcome is None else float(episode.outcome),
-        "info": encode_value(dict(episode.info), blobs),
-        "privileged": encode_value(dict(episode.privileged), blobs),
+        "info": _encode_mapping(episode.info, blobs),
+        "privileged": _encode_mapping(episode.privileged, blobs),
         "error": None if episode.error is None else episode.error.to_json(),
     }
 

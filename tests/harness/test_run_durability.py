@@ -15,8 +15,9 @@ from pathlib import Path
 import palaestra_toys as toys
 import pytest
 
-from palaestra.errors import RecordError
+from palaestra.errors import RecordError, UnknownNameError
 from palaestra.harness import Run, run
+from palaestra.harness.manifest import cores
 from palaestra.harness.run_folder import RunWriter
 
 ENV = "toys/Sums-v0"
@@ -24,19 +25,19 @@ PROGRAM = """
 import resource, sys
 import palaestra_toys as toys
 from palaestra.harness import run
-from palaestra.harness.run_folder import RunWriter
-out, resume, limit = sys.argv[1], sys.argv[2] == "resume", int(sys.argv[3])
+out, resume, limit, trouble = sys.argv[1], sys.argv[2] == "resume", int(sys.argv[3]), sys.argv[4]
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+env_kwargs = {"slow": 0.03, **({"trouble": trouble} if trouble else {})}
 done = run("toys/Sums-v0", toys.Scripted("oracle"), out, episodes=None, samples=2, concurrency=3,
-           env_kwargs={"slow": 0.03}, resume=resume, on_start=lambda *_: print("begun", flush=True))
+           env_kwargs=env_kwargs, resume=resume, on_start=lambda *_: print("begun", flush=True))
 print(done.manifest["status"], done.manifest["message"], flush=True)
 """
 
 
-def start(out: Path, *, resume: bool = False, limit: int = 0) -> subprocess.Popen[str]:
+def start(out: Path, *, resume: bool = False, limit: int = 0, trouble: str = "") -> subprocess.Popen[str]:
     path = os.pathsep.join([str(Path(toys.__file__).parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-c", PROGRAM, str(out), "resume" if resume else "fresh", str(limit)]
+    command = [sys.executable, "-c", PROGRAM, str(out), "resume" if resume else "fresh", str(limit), trouble]
     return subprocess.Popen(
         command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -153,6 +154,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was_and_later_ones_fail_too(tm
 import resource, sys
 from palaestra.errors import DiskFull
 from palaestra.harness import Run
+from palaestra.harness.manifest import cores
 from palaestra.harness.run_folder import RunWriter
 episodes = list(Run({str(done.path)!r}).episodes())
 writer = RunWriter({str(tmp_path / "w")!r})
@@ -176,4 +178,32 @@ def test_no_wall_time_is_in_a_record(tmp_path):
     text = (done.path / "episodes.jsonl").read_text()
     assert "seconds" not in text and str(os.getpid()) not in json.loads(text.splitlines()[0]).values()
     timings = list(done.timings())
-    assert len(timings) == 3 and all(sum(timing["env"]) >= 0.02 for timing in timings)
+    assert len(timings) == 3 and all(sum(timing["env_us"]) >= 20_000 for timing in timings)
+
+
+def test_a_worker_that_dies_costs_what_it_was_playing_and_not_the_run(tmp_path):
+    if cores() == 1 or sys.platform != "linux":
+        pytest.skip("workers are forked only on Linux, with several cores")
+    process = start(tmp_path / "r", trouble="die")
+    told, problem = process.communicate(timeout=60)
+    assert process.returncode == 0 and "finished" in told, problem
+    done = Run(tmp_path / "r")
+    failed = {entry.world_id: entry.error["kind"] for entry in done.entries if entry.status == "failed"}
+    assert failed == {f"sum-{number}#{k}": "worker_died" for number in ("09", "19", "29", "39") for k in (0, 1)}
+    assert len(done) == 80
+
+
+def test_an_error_in_a_worker_is_raised_as_it_is(tmp_path):
+    with pytest.raises(UnknownNameError, match="Did you mean 'oracle'"):
+        run(ENV, toys.Scripted("oracel"), tmp_path / "r", episodes=None, concurrency=4)
+    assert Run(tmp_path / "r").manifest["status"] == "failed"
+
+
+def test_a_killed_run_leaves_no_worker_behind(tmp_path):
+    process = start(tmp_path / "r")
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    time.sleep(0.2)
+    process.kill()
+    process.communicate()
+    time.sleep(0.2)
+    RunWriter(tmp_path / "r").close()  # a worker that is still there would hold the lock

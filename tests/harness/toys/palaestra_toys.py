@@ -66,6 +66,8 @@ class Sums(Environment[str, str]):
         number = int(self.task.id[-2:])
         if self.trouble == "hang" and number % 10 == 3:
             time.sleep(3600)
+        if self.trouble == "die" and number % 10 == 9:
+            os._exit(9)
         if self.trouble == "fail" and number % 4 == 1:
             raise EpisodeFailure("retriever_down", "no answer", retryable=False)
         if self.trouble.startswith("once:") and self.turn == 2:

@@ -1,0 +1,246 @@
+"""Spreads a run of a scripted agent over processes, so that it uses all cores.
+
+Workers are forked, so they share what the environment has loaded. Each plays its part of the requests with a runner of
+its own and appends to the same run folder; what a request's episodes are does not depend on who plays it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pickle
+import selectors
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from palaestra.agents.base import Agent
+from palaestra.episodes import Episode, EpisodeError
+from palaestra.errors import DiskFull, PalaestraError
+from palaestra.harness.runner import Finished, Runner, Stop
+from palaestra.harness.schedule import Request
+
+__all__ = ["ForkedRunner", "can_fork"]
+
+_PR_SET_PDEATHSIG = 1
+_GRACE = 10.0  # seconds that workers get to end in order
+
+
+def can_fork(agent: Agent) -> bool:
+    """Whether this process may fork workers: on Linux, for scripted agents, and where no thread could be cut in two."""
+    return (
+        sys.platform == "linux"
+        and agent.policy is not None
+        and threading.active_count() == 1
+        and "torch" not in sys.modules
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A process, as its parent sees it."""
+
+    pid: int
+    pipe: int
+    left: dict[str, Request]
+    buffer: bytearray = field(default_factory=bytearray)
+    stop: Stop | None = None
+    reported: int = 0
+
+
+class ForkedRunner:
+    """Plays requests in several processes; otherwise like `Runner`.
+
+    Args:
+        make_runner: Makes the runner of a worker from its requests, its number of slots, and what to call with each
+            world that is recorded. Called in the worker.
+        requests: What to play.
+        workers: How many processes.
+        slots: How many worlds are played at once, in all processes together.
+        on_world: Called in this process with each world that was recorded.
+        lost: Makes and records the failed episodes of a request whose worker died.
+        flush: Called in each worker before it ends.
+    """
+
+    def __init__(
+        self,
+        make_runner: Callable[[list[Request], int, Callable[[Sequence[Finished]], None]], Runner],
+        requests: Sequence[Request],
+        *,
+        workers: int,
+        slots: int,
+        on_world: Callable[[Sequence[Finished]], None],
+        lost: Callable[[Request, EpisodeError], Sequence[Episode]],
+        flush: Callable[[], None],
+    ) -> None:
+        self.make_runner, self.workers, self.slots = make_runner, workers, slots
+        self.on_world, self.lost, self.flush = on_world, lost, flush
+        self._shares = [list(requests[number::workers]) for number in range(workers)]
+        self._active: dict[int, _Worker] = {}
+        self._stop: Stop | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> Stop:
+        """Plays until nothing is left to do, the time is spent, or somebody interrupts. See `Runner.run`."""
+        with selectors.DefaultSelector() as selector:
+            try:
+                for share in self._shares:
+                    if share:
+                        self._start(share, selector)
+                while self._active:
+                    self._listen(selector, None)
+            except KeyboardInterrupt:
+                self._end(Stop("interrupted", "Interrupted."))
+                self._wait(selector)
+            except BaseException:
+                self._end(Stop("failed"))
+                self._wait(selector)
+                raise
+            finally:
+                self._kill()
+        if self._error is not None:
+            raise self._error
+        return self._stop or Stop("finished")
+
+    # Parent ----------------------------------------------------------------------------------------------------
+
+    def _start(self, share: list[Request], selector: selectors.BaseSelector) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        read, write = os.pipe()
+        slots = max(1, self.slots // self.workers)
+        with warnings.catch_warnings():
+            # Native threads of numerical libraries, which look after themselves, make newer Pythons warn.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            os.close(read)
+            self._work(share, slots, write)
+        os.close(write)
+        worker = self._active[read] = _Worker(pid, read, {request.world_id: request for request in share})
+        selector.register(read, selectors.EVENT_READ, worker)
+
+    def _listen(self, selector: selectors.BaseSelector, timeout: float | None) -> None:
+        for key, _ in selector.select(timeout):
+            worker: _Worker = key.data
+            data = os.read(worker.pipe, 1 << 16)
+            worker.buffer += data
+            while len(worker.buffer) >= 4:
+                size = 4 + int.from_bytes(worker.buffer[:4], "little")
+                if len(worker.buffer) < size:
+                    break
+                message = pickle.loads(bytes(worker.buffer[4:size]))
+                del worker.buffer[:size]
+                self._hear(worker, message)
+            if not data:
+                self._gone(worker, selector)
+
+    def _hear(self, worker: _Worker, message: Any) -> None:
+        if isinstance(message, Stop):
+            worker.stop = message
+            if message.reason != "finished":
+                self._end(message)
+        elif isinstance(message, BaseException):
+            worker.stop = Stop("failed")
+            self._error = self._error or message
+            self._end(Stop("failed"))
+        else:
+            worker.left.pop(message[0].world_id, None)
+            worker.reported += 1
+            self.on_world(message)
+
+    def _gone(self, worker: _Worker, selector: selectors.BaseSelector) -> None:
+        selector.unregister(worker.pipe)
+        os.close(worker.pipe)
+        del self._active[worker.pipe]
+        _, status = os.waitpid(worker.pid, 0)
+        if worker.stop is not None or self._stop is not None:
+            return
+        # It died without a word. What it was playing is lost; if it had not even begun to report, no more than one
+        # request is given up for each try, so that this comes to an end.
+        left = list(worker.left.values())
+        code = os.waitstatus_to_exitcode(status)
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        error = EpisodeError("worker_died", "unattributed", False, f"The process that played it ended {how}.")
+        under_way = left[: max(1, self.slots // self.workers)]
+        try:
+            for request in under_way:
+                self.on_world([Finished.of(episode) for episode in self.lost(request, error)])
+        except DiskFull as full:
+            self._end(Stop("disk", str(full)))
+            return
+        if left[len(under_way) :]:
+            self._start(left[len(under_way) :], selector)
+
+    def _end(self, stop: Stop) -> None:
+        self._stop = self._stop or stop
+        for worker in self._active.values():
+            if worker.stop is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGINT)
+
+    def _wait(self, selector: selectors.BaseSelector) -> None:
+        deadline = time.monotonic() + _GRACE
+        with contextlib.suppress(KeyboardInterrupt):
+            while self._active and time.monotonic() < deadline:
+                self._listen(selector, 0.1)
+
+    def _kill(self) -> None:
+        for worker in self._active.values():
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(worker.pid, signal.SIGKILL)
+                os.waitpid(worker.pid, 0)
+            os.close(worker.pipe)
+        self._active.clear()
+
+    # Worker ----------------------------------------------------------------------------------------------------
+
+    def _work(self, share: list[Request], slots: int, pipe: int) -> None:
+        """Everything that a worker does; never returns."""
+        code = 1
+        try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a worker does not outlive its parent
+            signal.signal(signal.SIGINT, _interrupt_once)
+            for other in self._active:
+                os.close(other)
+            lock = threading.Lock()
+
+            def tell(message: Any) -> None:
+                data = pickle.dumps(message)
+                with lock:
+                    _write_all(pipe, len(data).to_bytes(4, "little") + data)
+
+            try:
+                stop: Stop | BaseException = self.make_runner(share, slots, tell).run()
+                self.flush()
+            except BaseException as error:
+                stop = error if _can_be_pickled(error) else PalaestraError(f"{type(error).__name__}: {error}")
+            tell(stop)
+            code = 0
+        finally:
+            os._exit(code)  # nothing of the parent's may be ended twice
+
+
+def _interrupt_once(number: int, frame: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _write_all(pipe: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(pipe, view) :]
+
+
+def _can_be_pickled(error: BaseException) -> bool:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return True
