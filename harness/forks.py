@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
+import itertools
 import os
 import pickle
 import selectors
@@ -48,10 +50,10 @@ class _Worker:
 
     pid: int
     pipe: int
+    slots: int
     left: dict[str, Request]
     buffer: bytearray = field(default_factory=bytearray)
     stop: Stop | None = None
-    reported: int = 0
 
 
 class ForkedRunner:
@@ -81,18 +83,22 @@ class ForkedRunner:
     ) -> None:
         self.make_runner, self.workers, self.slots = make_runner, workers, slots
         self.on_world, self.lost, self.flush = on_world, lost, flush
-        self._shares = [list(requests[number::workers]) for number in range(workers)]
+        # Request k is played in slot k modulo slots, and slots are dealt out to the workers.
+        by_slot = [list(requests[number::slots]) for number in range(slots)]
+        self._shares = [_merged(by_slot[number::workers]) for number in range(workers)]
         self._active: dict[int, _Worker] = {}
         self._stop: Stop | None = None
         self._error: BaseException | None = None
 
     def run(self) -> Stop:
         """Plays until nothing is left to do, the time is spent, or somebody interrupts. See `Runner.run`."""
+        gc.collect()
+        gc.freeze()  # collections in the workers would copy the pages of everything that is loaded
         with selectors.DefaultSelector() as selector:
             try:
-                for share in self._shares:
+                for number, share in enumerate(self._shares):
                     if share:
-                        self._start(share, selector)
+                        self._start(share, len(range(number, self.slots, self.workers)), selector)
                 while self._active:
                     self._listen(selector, None)
             except KeyboardInterrupt:
@@ -104,17 +110,17 @@ class ForkedRunner:
                 raise
             finally:
                 self._kill()
+                gc.unfreeze()
         if self._error is not None:
             raise self._error
         return self._stop or Stop("finished")
 
     # Parent ----------------------------------------------------------------------------------------------------
 
-    def _start(self, share: list[Request], selector: selectors.BaseSelector) -> None:
+    def _start(self, share: list[Request], slots: int, selector: selectors.BaseSelector) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         read, write = os.pipe()
-        slots = max(1, self.slots // self.workers)
         with warnings.catch_warnings():
             # Native threads of numerical libraries, which look after themselves, make newer Pythons warn.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -123,7 +129,7 @@ class ForkedRunner:
             os.close(read)
             self._work(share, slots, write)
         os.close(write)
-        worker = self._active[read] = _Worker(pid, read, {request.world_id: request for request in share})
+        worker = self._active[read] = _Worker(pid, read, slots, {request.world_id: request for request in share})
         selector.register(read, selectors.EVENT_READ, worker)
 
     def _listen(self, selector: selectors.BaseSelector, timeout: float | None) -> None:
@@ -142,6 +148,8 @@ class ForkedRunner:
                 self._gone(worker, selector)
 
     def _hear(self, worker: _Worker, message: Any) -> None:
+        if isinstance(message, KeyboardInterrupt):  # it came while the worker was ending anyway
+            message = Stop("interrupted", "Interrupted.")
         if isinstance(message, Stop):
             worker.stop = message
             if message.reason != "finished":
@@ -152,7 +160,6 @@ class ForkedRunner:
             self._end(Stop("failed"))
         else:
             worker.left.pop(message[0].world_id, None)
-            worker.reported += 1
             self.on_world(message)
 
     def _gone(self, worker: _Worker, selector: selectors.BaseSelector) -> None:
@@ -162,13 +169,12 @@ class ForkedRunner:
         _, status = os.waitpid(worker.pid, 0)
         if worker.stop is not None or self._stop is not None:
             return
-        # It died without a word. What it was playing is lost; if it had not even begun to report, no more than one
-        # request is given up for each try, so that this comes to an end.
+        # It died without a word. The first that it has not reported are those that it was playing.
         left = list(worker.left.values())
         code = os.waitstatus_to_exitcode(status)
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         error = EpisodeError("worker_died", "unattributed", False, f"The process that played it ended {how}.")
-        under_way = left[: max(1, self.slots // self.workers)]
+        under_way = left[: worker.slots]
         try:
             for request in under_way:
                 self.on_world([Finished.of(episode) for episode in self.lost(request, error)])
@@ -176,7 +182,7 @@ class ForkedRunner:
             self._end(Stop("disk", str(full)))
             return
         if left[len(under_way) :]:
-            self._start(left[len(under_way) :], selector)
+            self._start(left[len(under_way) :], worker.slots, selector)
 
     def _end(self, stop: Stop) -> None:
         self._stop = self._stop or stop
@@ -218,13 +224,20 @@ class ForkedRunner:
 
             try:
                 stop: Stop | BaseException = self.make_runner(share, slots, tell).run()
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
                 self.flush()
             except BaseException as error:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
                 stop = error if _can_be_pickled(error) else PalaestraError(f"{type(error).__name__}: {error}")
             tell(stop)
             code = 0
         finally:
             os._exit(code)  # nothing of the parent's may be ended twice
+
+
+def _merged(parts: Sequence[Sequence[Request]]) -> list[Request]:
+    """The requests of several slots, in the order in which they were asked for."""
+    return [request for row in itertools.zip_longest(*parts) for request in row if request is not None]
 
 
 def _interrupt_once(number: int, frame: Any) -> None:
