@@ -173,7 +173,7 @@ class ForkedRunner:
         left = list(worker.left.values())
         code = os.waitstatus_to_exitcode(status)
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        error = EpisodeError("worker_died", "unattributed", False, f"The process that played it ended {how}.")
+        error = EpisodeError("worker_died", "unattributed", True, f"The process that played it ended {how}.")
         under_way = left[: worker.slots]
         try:
             for request in under_way:

@@ -189,7 +189,9 @@ def test_a_worker_that_dies_costs_what_it_was_playing_and_not_the_run(tmp_path):
     assert process.returncode == 0 and "finished" in told, problem
     done = Run(tmp_path / "r")
     failed = {entry.world_id: entry.error["kind"] for entry in done.entries if entry.status == "failed"}
-    assert failed == {f"sum-{number}#{k}": "worker_died" for number in ("09", "19", "29", "39") for k in (0, 1)}
+    guilty = {f"sum-{number}#{k}" for number in ("09", "19", "29", "39") for k in (0, 1)}
+    assert guilty <= set(failed) and len(failed) <= 2 * len(guilty)  # whoever was under way beside them goes too
+    assert set(failed.values()) == {"worker_died"}
     assert len(done) == 80
 
 
