@@ -1,6 +1,6 @@
 """What the harness costs: a scripted agent through it against the bare loop, and the array runner against its own.
 
-    python benchmarks/bench_harness.py [--rounds 11] [--episodes 300] [--out benchmarks/results/harness.json]
+    python benchmarks/bench_harness.py [--rounds 7] [--episodes 3000] [--out benchmarks/results/harness.json]
 
 1. Scripted agents on FactbookSearch, with records and all, against a loop of `reset` and `step` over the same tasks
    with the same seeds and policy: with one slot, in this process; and as `palaestra run` does it, in one process a
@@ -66,7 +66,7 @@ def harness(env: Any, policy: str, requests: list[Request], folder: Path, worker
             if tell is not None:
                 tell([Finished.of(episode) for episode in episodes])
 
-        agent, kwargs = ShippedPolicy(policy), {"split": "test"}
+        agent, kwargs = ShippedPolicy(policy), {"split": "all"}
         return Runner(
             lambda: world_of(_Open(env)), agent, todo, record, slots=slots, env_id=ENV, env_kwargs=kwargs, run_seed=0
         )
@@ -75,9 +75,15 @@ def harness(env: Any, policy: str, requests: list[Request], folder: Path, worker
         make(requests, 1, None).run()
     else:
         ForkedRunner(
-            make, requests, workers=workers, slots=workers, on_world=lambda worlds: None, lost=lambda *_: [],
+            make,
+            requests,
+            workers=workers,
+            slots=workers,
+            on_world=lambda worlds: None,
+            recorded=tuple,
+            lost=lambda *_: [],
             flush=writer.flush,
-        ).run()  # fmt: skip
+        ).run()
     writer.close()
     seconds = time.perf_counter() - start
     shutil.rmtree(folder)
@@ -155,12 +161,12 @@ def runner_arrays(slots: int, steps: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--episodes", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--episodes", type=int, default=3000)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
 
-    env = palaestra.make(ENV, split="test")
+    env = palaestra.make(ENV, split="all")
     tasks = choose_tasks(env.unwrapped.tasks, 0, asked.episodes)
     requests = make_requests(ENV, tasks, 0, 1, 1)
     text: dict[str, dict[str, list[float]]] = {}

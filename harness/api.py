@@ -155,6 +155,7 @@ def run(
                 workers=workers,
                 slots=concurrency,
                 on_world=on_world or (lambda worlds: None),
+                recorded=lambda: {entry.world_id for entry in Run(writer.path).entries},
                 lost=lost,
                 flush=writer.flush,
             )

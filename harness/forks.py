@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ from palaestra.harness.schedule import Request
 __all__ = ["ForkedRunner", "can_fork"]
 
 _PR_SET_PDEATHSIG = 1
+_TELL_EVERY = 0.1  # seconds
 _GRACE = 10.0  # seconds that workers get to end in order
 
 
@@ -51,7 +52,7 @@ class _Worker:
     pid: int
     pipe: int
     slots: int
-    left: dict[str, Request]
+    share: list[Request]
     buffer: bytearray = field(default_factory=bytearray)
     stop: Stop | None = None
 
@@ -66,6 +67,7 @@ class ForkedRunner:
         workers: How many processes.
         slots: How many worlds are played at once, in all processes together.
         on_world: Called in this process with each world that was recorded.
+        recorded: Ids of the worlds that are recorded; asked when a worker has died.
         lost: Makes and records the failed episodes of a request whose worker died.
         flush: Called in each worker before it ends.
     """
@@ -78,11 +80,12 @@ class ForkedRunner:
         workers: int,
         slots: int,
         on_world: Callable[[Sequence[Finished]], None],
+        recorded: Callable[[], Collection[str]],
         lost: Callable[[Request, EpisodeError], Sequence[Episode]],
         flush: Callable[[], None],
     ) -> None:
         self.make_runner, self.workers, self.slots = make_runner, workers, slots
-        self.on_world, self.lost, self.flush = on_world, lost, flush
+        self.on_world, self.recorded, self.lost, self.flush = on_world, recorded, lost, flush
         # Request k is played in slot k modulo slots, and slots are dealt out to the workers.
         by_slot = [list(requests[number::slots]) for number in range(slots)]
         self._shares = [_merged(by_slot[number::workers]) for number in range(workers)]
@@ -92,7 +95,6 @@ class ForkedRunner:
 
     def run(self) -> Stop:
         """Plays until nothing is left to do, the time is spent, or somebody interrupts. See `Runner.run`."""
-        gc.collect()
         gc.freeze()  # collections in the workers would copy the pages of everything that is loaded
         with selectors.DefaultSelector() as selector:
             try:
@@ -129,7 +131,7 @@ class ForkedRunner:
             os.close(read)
             self._work(share, slots, write)
         os.close(write)
-        worker = self._active[read] = _Worker(pid, read, slots, {request.world_id: request for request in share})
+        worker = self._active[read] = _Worker(pid, read, slots, share)
         selector.register(read, selectors.EVENT_READ, worker)
 
     def _listen(self, selector: selectors.BaseSelector, timeout: float | None) -> None:
@@ -159,8 +161,8 @@ class ForkedRunner:
             self._error = self._error or message
             self._end(Stop("failed"))
         else:
-            worker.left.pop(message[0].world_id, None)
-            self.on_world(message)
+            for world in message:
+                self.on_world(world)
 
     def _gone(self, worker: _Worker, selector: selectors.BaseSelector) -> None:
         selector.unregister(worker.pipe)
@@ -169,8 +171,9 @@ class ForkedRunner:
         _, status = os.waitpid(worker.pid, 0)
         if worker.stop is not None or self._stop is not None:
             return
-        # It died without a word. The first that it has not reported are those that it was playing.
-        left = list(worker.left.values())
+        # It died without a word. The first that it has not recorded are those that it was playing.
+        recorded = self.recorded()
+        left = [request for request in worker.share if request.world_id not in recorded]
         code = os.waitstatus_to_exitcode(status)
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         error = EpisodeError("worker_died", "unattributed", True, f"The process that played it ended {how}.")
@@ -215,24 +218,47 @@ class ForkedRunner:
             signal.signal(signal.SIGINT, _interrupt_once)
             for other in self._active:
                 os.close(other)
-            lock = threading.Lock()
-
-            def tell(message: Any) -> None:
-                data = pickle.dumps(message)
-                with lock:
-                    _write_all(pipe, len(data).to_bytes(4, "little") + data)
-
+            talk = _Talk(pipe)
             try:
-                stop: Stop | BaseException = self.make_runner(share, slots, tell).run()
+                stop: Stop | BaseException = self.make_runner(share, slots, talk.world).run()
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 self.flush()
             except BaseException as error:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 stop = error if _can_be_pickled(error) else PalaestraError(f"{type(error).__name__}: {error}")
-            tell(stop)
+            talk.end(stop)
             code = 0
         finally:
             os._exit(code)  # nothing of the parent's may be ended twice
+
+
+class _Talk:
+    """What a worker tells its parent: lists of worlds, not more often than the parent needs to know; then its end."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe, self._lock = pipe, threading.Lock()
+        self._held: list[Sequence[Finished]] = []
+        self._told = time.monotonic()
+
+    def world(self, world: Sequence[Finished]) -> None:
+        """A world is recorded. Called from the slots' threads."""
+        with self._lock:
+            self._held.append(world)
+            if time.monotonic() - self._told > _TELL_EVERY:
+                self._send(self._held)
+                self._held, self._told = [], time.monotonic()
+
+    def end(self, stop: Stop | BaseException) -> None:
+        """The worker ends."""
+        with self._lock:
+            self._send(self._held)
+            self._send(stop)
+
+    def _send(self, message: Any) -> None:
+        data = pickle.dumps(message)
+        view = memoryview(len(data).to_bytes(4, "little") + data)
+        while view:
+            view = view[os.write(self._pipe, view) :]
 
 
 def _merged(parts: Sequence[Sequence[Request]]) -> list[Request]:
@@ -243,12 +269,6 @@ def _merged(parts: Sequence[Sequence[Request]]) -> list[Request]:
 def _interrupt_once(number: int, frame: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _write_all(pipe: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(pipe, view) :]
 
 
 def _can_be_pickled(error: BaseException) -> bool:
