@@ -36,8 +36,8 @@ $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
-	$(BIN)/palaestra run palaestra/FactbookSearch-v0 --split test --env max_turns=4 --env top_k=2 --episodes 20 \
-	  --agent null --agent prior --agent oracle --agent transformers:smollm2 --out $(OUT)
+	$(BIN)/palaestra run palaestra/FactbookSearch-v0 --split test --env top_k=2 --episodes 16 --agent null \
+	  --agent prior --agent oracle --agent "transformers:smollm2?max_new_tokens=64" --out $(OUT)
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest
