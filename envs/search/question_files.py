@@ -25,10 +25,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from palaestra.answers import normalize_answer
 from palaestra.envs.search.corpus import Corpus, load_corpus, well_formed
 from palaestra.envs.search.json_records import Record, Source, read_records
 from palaestra.envs.search.passages import Passage
-from palaestra.envs.search.scoring import normalize_answer
 from palaestra.errors import DataError, UnknownNameError
 from palaestra.tasks import SPLITS, Split, Task, TaskSet, split_of
 

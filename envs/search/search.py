@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+from palaestra.answers import exact_match, token_f1
 from palaestra.environment import OnFailure
 from palaestra.envs.language.dialects import Dialect
 from palaestra.envs.language.environment import LanguageEnv
@@ -16,7 +17,6 @@ from palaestra.envs.search.passages import Passage
 from palaestra.envs.search.policies import SEARCH_POLICIES, modal_answers
 from palaestra.envs.search.question_files import load_questions
 from palaestra.envs.search.retrievers import Hit, Retriever, make_retriever
-from palaestra.envs.search.scoring import exact_match, token_f1
 from palaestra.episodes import TextPart
 from palaestra.errors import ConfigError
 from palaestra.policies import PolicyFactory

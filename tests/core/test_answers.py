@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.envs.search.scoring import exact_match, normalize_answer, token_f1
+from palaestra.answers import exact_match, normalize_answer, token_f1
 from palaestra.errors import ConfigError
 
 
