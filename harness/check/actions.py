@@ -30,7 +30,10 @@ def check_actions(subject: Subject) -> str:
     problems = Problems()
     refused = handled = 0
     with subject.make_lean() as world:
-        for kind, bad in bad_actions(world.action_space(world.agents[0])):
+        space = world.action_space(world.agents[0])
+        for kind, bad in bad_actions(space):
+            if not _can_be_asked(space, bad):
+                continue
             if _try(subject, world, kind, bad, problems):
                 refused += 1
             else:
@@ -81,6 +84,17 @@ def bad_actions(space: gym.Space[Any]) -> Iterator[tuple[str, Any]]:
     yield "None", None
     yield "text", "left"
     yield "a dictionary", {"action": 0}
+
+
+def _can_be_asked(space: gym.Space[Any], bad: Any) -> bool:
+    """Whether Gymnasium's own `contains` survives the action: 1.2.0's Discrete overflows on huge numbers."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            space.contains(bad)
+    except OverflowError:
+        return False
+    return True
 
 
 def _try(subject: Subject, world: World, kind: str, bad: Any, problems: Problems) -> bool:
