@@ -114,17 +114,13 @@ class Rewards:
         Raises:
             ConfigError: A reward needs what there is not.
         """
-        available = {"privileged"}
+        available = {"privileged", *self.models.gives}
         if card.kind == "verifiable":
             available.add("outcome")
         if card.interface == "text":
             available.add("calls")
         if truth.get("answers"):
             available.add("answers")
-        if self.models.scorer is not None:
-            available |= {"scorer", "hidden"}
-        if self.models.judge is not None:
-            available.add("judge")
         for total in (self.step, self.credit):
             for reward, _ in getattr(total, "members", ()):
                 check_requires(reward, available)

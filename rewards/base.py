@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -27,6 +27,7 @@ __all__ = [
     "CreditBatch",
     "CreditLevel",
     "CreditResult",
+    "LearnedCredit",
     "Models",
     "StepReward",
     "Transform",
@@ -125,10 +126,24 @@ class CompositeStepReward(StepReward, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What a credit may ask. None where there is none; `requires` is checked before the first rollout."""
+    """What a credit may ask. None where there is none; `requires` is checked before the first rollout.
+
+    Attributes:
+        scorer: Says how likely tokens are.
+        judge: Answers prompts.
+        render_answer: How a final answer is said in the environment's dialect: from an answer to the whole utterance
+            and where in it (in characters, end exclusive) the answer stands.
+    """
 
     scorer: Scorer | None = None
     judge: Judge | None = None
+    render_answer: Callable[[str], tuple[str, tuple[int, int]]] | None = None
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """The words of `Credit.requires` that these models meet."""
+        given = {"scorer": self.scorer, "hidden": self.scorer, "judge": self.judge, "dialect": self.render_answer}
+        return frozenset(word for word, model in given.items() if model is not None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,8 +167,12 @@ class CreditResult:
 class Credit(Protocol):
     """Rewards afterwards, with the whole episode in view.
 
-    `requires` is a subset of `scorer`, `judge`, `hidden` (what models give) and `outcome`, `answers`, `calls` (what the
-    environment's episodes carry); `check_requires` compares it with what there is.
+    `requires` is a subset of `scorer`, `judge`, `hidden`, `dialect` (what `Models` give; `dialect` is the way to say an
+    answer) and `outcome`, `answers`, `calls` (what the environment's episodes carry; `answers` is the ground truth);
+    `check_requires` compares it with what there is.
+
+    A credit that learns also has `update(episodes, models) -> Mapping[str, float]` (metrics), `state_dict()` and
+    `load_state_dict(state)`; see `LearnedCredit`.
     """
 
     name: str
@@ -161,6 +180,23 @@ class Credit(Protocol):
 
     def __call__(self, episodes: Sequence[Episode], models: Models) -> CreditResult:
         """Values for each episode; failed ones get None."""
+        ...
+
+
+@runtime_checkable
+class LearnedCredit(Credit, Protocol):
+    """A credit that learns across episodes. It lives once, beside the learner, and is updated after it."""
+
+    def update(self, episodes: Sequence[Episode], models: Models) -> Mapping[str, float]:
+        """Learns from these episodes and returns metrics; failed episodes teach nothing."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs for an exact resume."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`."""
         ...
 
 
@@ -219,6 +255,7 @@ _REMEDIES: Mapping[str, str] = {
     "scorer": "give a language model that scores tokens",
     "judge": "give a language model that answers prompts",
     "hidden": "give a language model that shows its hidden states",
+    "dialect": "choose an environment whose dialect can say an answer",
     "outcome": "choose a verifiable environment, or the reward 'env'",
     "answers": "choose an environment whose tasks have accepted answers",
     "calls": "choose an environment with tools",

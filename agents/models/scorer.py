@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palaestra.errors import ConfigError
-from palaestra.models import ScoreRequest
+from palaestra.models import Encoding, ScoreRequest
 
 if TYPE_CHECKING:
     import torch
@@ -22,12 +22,20 @@ class TransformersScorer:
 
     Args:
         model: A causal language model of transformers.
+        tokenizer: Its fast tokenizer; only `encode` needs it.
         version: Which weights it holds; an engine's `version` where they are shared.
         batch_tokens: Most tokens of a forward pass, padding included.
     """
 
-    def __init__(self, model: Any, *, version: Callable[[], int] = lambda: 0, batch_tokens: int = 2048) -> None:
-        self.model, self._version, self.batch_tokens = model, version, batch_tokens
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any = None,
+        *,
+        version: Callable[[], int] = lambda: 0,
+        batch_tokens: int = 2048,
+    ) -> None:
+        self.model, self.tokenizer, self._version, self.batch_tokens = model, tokenizer, version, batch_tokens
 
     @property
     def version(self) -> int:
@@ -73,6 +81,21 @@ class TransformersScorer:
             for index, states in self._states([np.asarray(ids) for ids in sequences]):
                 answers[index] = states.float().cpu().numpy()
         return answers
+
+    def encode(self, text: str) -> Encoding:
+        """See `Scorer.encode`.
+
+        Raises:
+            ConfigError: There is no tokenizer, or one that cannot say where its tokens stand in the text.
+        """
+        if not getattr(self.tokenizer, "is_fast", False):
+            given = "none" if self.tokenizer is None else f"{type(self.tokenizer).__name__}, which is not"
+            raise ConfigError(f"Encoding a text with offsets needs a fast tokenizer of transformers; got {given}.")
+        # Lone surrogates have no tokens; "?" takes the same place.
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        offsets = np.array(found["offset_mapping"], np.int64).reshape(-1, 2)
+        return Encoding(np.array(found["input_ids"], np.int32), offsets)
 
     def _states(self, sequences: Sequence[NDArray[Any]]) -> Iterator[tuple[int, torch.Tensor]]:
         """Index and hidden states (L, D) of each sequence that has tokens, in batches of similar length."""

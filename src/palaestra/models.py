@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Branch", "FakeJudge", "FakeScorer", "Judge", "ScoreRequest", "Scorer"]
+__all__ = ["Branch", "Encoding", "FakeJudge", "FakeScorer", "Judge", "ScoreRequest", "Scorer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,27 @@ class ScoreRequest:
     branches: tuple[Branch, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """A text as tokens.
+
+    Attributes:
+        ids: int32 (n,).
+        offsets: int64 (n, 2), where in the text each token begins and ends, in characters. Tokens that share a
+            character (parts of one letter) overlap; a token without text has an empty span.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.offsets.shape != (len(self.ids), 2):
+            raise ValueError(
+                f"An encoding of {len(self.ids)} tokens needs offsets of shape {(len(self.ids), 2)}, "
+                f"got {self.offsets.shape}."
+            )
+
+
 class Scorer(Protocol):
     """A language model that says how likely given tokens are."""
 
@@ -56,6 +77,10 @@ class Scorer(Protocol):
 
     def hidden(self, sequences: Sequence[NDArray[np.int32]]) -> list[NDArray[np.float32]]:
         """For each sequence of (L,) token ids, float32 (L, D): the last layer's hidden states."""
+        ...
+
+    def encode(self, text: str) -> Encoding:
+        """The text as tokens of this model; no special tokens are added."""
         ...
 
 
@@ -112,6 +137,11 @@ class FakeScorer:
             )
             for ids in sequences
         ]
+
+    def encode(self, text: str) -> Encoding:
+        """See `Scorer.encode`; a token a character, its code point."""
+        ends = np.arange(1, len(text) + 1)
+        return Encoding(np.array([ord(letter) for letter in text], np.int32), np.stack([ends - 1, ends], axis=1))
 
 
 class FakeJudge:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from palaestra.agents.models.scorer import TransformersScorer
 from palaestra.errors import ConfigError
@@ -55,3 +57,30 @@ def test_the_version_is_that_of_the_weights(tiny_model):
 def test_a_branch_outside_its_context_is_refused(tiny_model, at):
     with pytest.raises(ConfigError, match="leaves after 1 to 3 tokens"):
         TransformersScorer(tiny_model).logprobs([ScoreRequest(ids(1, 2, 3), (Branch(at, ids(1)),))])
+
+
+@pytest.fixture(scope="module")
+def byte_tokenizer():
+    """A byte-level tokenizer with a few merges, as small models have."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(["the answer is Lima, the answer is Peru"] * 4, vocab_size=300, show_progress=False)
+    return PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, bos_token="<s>", eos_token="</s>")
+
+
+@given(st.text(alphabet=st.characters(codec=None), max_size=30))
+@example("<answer>Lima</answer> ñandú 🦙 \ud83d")
+def test_every_token_says_where_it_stands(tiny_model, byte_tokenizer, text):
+    encoding = TransformersScorer(tiny_model, byte_tokenizer).encode(text)
+    plain = text.encode("utf-8", "replace").decode()
+    assert encoding.ids.tolist() == byte_tokenizer(plain, add_special_tokens=False)["input_ids"]
+    covered = {i for start, end in encoding.offsets for i in range(start, end)}
+    assert covered >= {i for i, letter in enumerate(text) if not letter.isspace()}
+    assert encoding.offsets.shape == (len(encoding.ids), 2)
+
+
+def test_encoding_needs_a_fast_tokenizer(tiny_model):
+    with pytest.raises(ConfigError, match="needs a fast tokenizer of transformers; got none"):
+        TransformersScorer(tiny_model).encode("Lima")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.models import Branch, FakeJudge, FakeScorer, Judge, Scorer, ScoreRequest
+from palaestra.models import Branch, Encoding, FakeJudge, FakeScorer, Judge, Scorer, ScoreRequest
 
 ids = st.lists(st.integers(0, 50_000), min_size=1, max_size=6).map(lambda tokens: np.array(tokens, np.int32))
 
@@ -40,3 +41,16 @@ def test_the_fake_judge():
     judge: Judge = FakeJudge(str.upper, version=3)
     assert judge.complete(["a", "b"]) == ["A", "B"] and judge.version == 3
     assert FakeJudge().complete(["?"]) == ["yes"]
+
+
+@given(st.text())
+def test_the_fake_scorer_has_a_token_a_character(text):
+    encoding = FakeScorer().encode(text)
+    assert encoding.ids.dtype == np.int32 and encoding.offsets.dtype == np.int64
+    assert "".join(map(chr, encoding.ids)) == text
+    assert "".join(text[start:end] for start, end in encoding.offsets) == text
+
+
+def test_an_encoding_has_a_span_a_token():
+    with pytest.raises(ValueError, match=r"2 tokens needs offsets of shape \(2, 2\)"):
+        Encoding(np.zeros(2, np.int32), np.zeros((1, 2), np.int64))
