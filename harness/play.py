@@ -12,7 +12,13 @@ import numpy as np
 
 from palaestra.agents.base import Action, Agent, View
 from palaestra.episodes import Episode, EpisodeError, EpisodeStatus, Turn
-from palaestra.errors import BudgetExceeded, EnvironmentUnavailable, EpisodeFailure, PalaestraError
+from palaestra.errors import (
+    BudgetExceeded,
+    EnvironmentUnavailable,
+    EpisodeFailure,
+    InvalidActionError,
+    PalaestraError,
+)
 from palaestra.harness.schedule import Request, seed_of
 from palaestra.harness.worlds import ONLY_AGENT, World, default_messages
 from palaestra.tasks import Task
@@ -303,10 +309,13 @@ class Play:
                 self._enter(newcomers, single=False)
 
     def _refused(self, acting: Sequence[_Track], chosen: Mapping[str, Any], error: Exception) -> bool:
-        """Whether the step raised because of an action outside its space: that ends the episode, and is no failure."""
+        """Whether the step raised because of an action that cannot be done: that ends the episode, and is no failure."""
         illegal = {
             track.agent for track in acting if not self.world.action_space(track.agent).contains(chosen[track.agent])
         }
+        if isinstance(error, InvalidActionError):  # the environment says so; where it does not say whose, all are meant
+            illegal = illegal or set(chosen)
+            self.broken = False
         if not illegal:
             return False
         for track in acting:

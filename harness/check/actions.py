@@ -119,7 +119,7 @@ def _try(subject: Subject, world: World, kind: str, bad: Any, problems: Problems
             "a bad action raises ValueError or is handled",
             f"{describe_exception(error)} after {label}",
             "step uses the action before it looks at it; check it first: "
-            "if not self.action_space.contains(action): raise ValueError(...)",
+            "self.check_action(action), or raise palaestra.errors.InvalidActionError(...)",
         )
         return True
     for agent in live:
@@ -128,12 +128,12 @@ def _try(subject: Subject, world: World, kind: str, bad: Any, problems: Problems
             info.get("status") != "failed",
             "a bad action is the agent's fault and does not make an episode `failed`",
             f"{info.get('error')} after {label}",
-            "the action raised inside _step; refuse it in step() with a ValueError before, or clip it as documented",
+            "begin _step with self.check_action(action), which raises InvalidActionError; or clip it as documented",
         )
         problems.require(
             math.isfinite(reward) and world.observation_space(agent).contains(observation),
             "what a bad action leads to is a finite reward and an observation in the space",
             f"reward {reward!r}, observation {shorten(observation)} after {label}",
-            "the action went into the state unchecked; refuse it with a ValueError or clip it",
+            "the action went into the state unchecked; begin _step with self.check_action(action), or clip it",
         )
     return False

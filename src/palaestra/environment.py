@@ -15,6 +15,7 @@ from palaestra.errors import (
     ConfigError,
     EnvironmentUnavailable,
     EpisodeFailure,
+    InvalidActionError,
     PalaestraError,
     SnapshotError,
     UnknownNameError,
@@ -35,6 +36,9 @@ class Environment(gym.Env[ObsType, ActType]):
     other exception) never escapes a worker: `step` returns
     `(last_observation, 0.0, False, True, {"status": "failed", "error": {...}})`, and whoever learns masks that
     episode. An environment owns its horizon, so that a snapshot holds all of its state.
+
+    An action that cannot be done is the agent's doing and fails nothing: `_step` raises `InvalidActionError` before it
+    changes anything (`check_action` does, for what is outside of the action space), and `step` lets that through.
 
     `info["status"]` is always one of `running`, `terminated`, `truncated`, `failed`.
 
@@ -83,6 +87,19 @@ class Environment(gym.Env[ObsType, ActType]):
     def _step(self, action: ActType) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
         """Does one action."""
         raise NotImplementedError
+
+    def check_action(self, action: Any) -> None:
+        """Refuses what is not in the action space; the first line of a `_step` that takes arrays.
+
+        Raises:
+            InvalidActionError: It is not; the message says what was given and what is accepted.
+        """
+        try:
+            legal = self.action_space.contains(action)
+        except Exception:  # spaces choke on some things that are far from them
+            legal = False
+        if not legal:
+            raise InvalidActionError(f"The action must be in {self.action_space}, got {_shown(action)}.")
 
     def privileged(self) -> Mapping[str, Any]:
         """What verifiers and credit may see of the current task, and agents may not."""
@@ -151,16 +168,19 @@ class Environment(gym.Env[ObsType, ActType]):
         ) from last
 
     def step(self, action: ActType) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
-        """Does one action. Nothing that an agent can put into it raises.
+        """Does one action. Nothing that an agent can put into it fails the episode.
 
         Raises:
             gymnasium.error.ResetNeeded: The episode has ended, or none was started.
+            InvalidActionError: The action cannot be done. Nothing has changed, and another one can be tried.
             EpisodeFailure: The episode failed and `on_failure` is `raise`.
         """
         if not self._running:
             raise gym.error.ResetNeeded("There is no episode to step in: call reset() first, and again after its end.")
         try:
             observation, reward, terminated, truncated, info = self._step(action)
+        except InvalidActionError:
+            raise
         except Exception as error:
             self._running = False
             if self.on_failure == "raise":
@@ -232,6 +252,12 @@ def _made_again(spec: Any, state: Mapping[str, Any] | None) -> Environment[Any, 
     if state is not None:
         made.restore_state(state)
     return made  # type: ignore[no-any-return]
+
+
+def _shown(action: Any) -> str:
+    kind = f" of dtype {action.dtype} and shape {action.shape}" if isinstance(action, np.ndarray) else ""
+    text = repr(action)
+    return (text if len(text) <= 200 else f"{text[:200]}...") + kind
 
 
 def _told(error: Exception) -> str:

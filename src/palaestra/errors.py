@@ -5,6 +5,7 @@ Every message says what was given, what is accepted, and what to do::
     PalaestraError
     ├── UnknownNameError (also LookupError)      no such environment, agent, reward, option; names the nearest
     ├── ConfigError (also ValueError)            a value that cannot work
+    ├── InvalidActionError (also ValueError)     an action that an environment refuses; nothing has changed
     ├── DataError (also ValueError)              a corpus, question or index file: names file, line, field
     ├── RecordError (also ValueError)            a run folder or record that cannot be read
     ├── MissingExtraError (also ImportError)     names the `pip install 'palaestra[...]'` that mends it
@@ -33,6 +34,7 @@ __all__ = [
     "DiskFull",
     "EnvironmentUnavailable",
     "EpisodeFailure",
+    "InvalidActionError",
     "MissingExtraError",
     "ModelUnavailable",
     "PalaestraError",
@@ -94,6 +96,13 @@ class UnknownNameError(PalaestraError, LookupError):
 
 class ConfigError(PalaestraError, ValueError):
     """A value that cannot work; the message says which values can."""
+
+
+class InvalidActionError(PalaestraError, ValueError):
+    """An action that cannot be done; the message says which can. What an agent did, so never a failed episode.
+
+    Raised before anything has changed: the episode goes on as if the action had not been tried.
+    """
 
 
 class DataError(PalaestraError, ValueError):

@@ -73,11 +73,6 @@ class TrackEnv(Environment[Array, Array]):
         self.places = np.zeros(2)
         self.turn = 0
 
-    def step(self, action: Array) -> Any:
-        if not self.action_space.contains(action):
-            raise ValueError(f"The action is {action!r}; it must be in {self.action_space}.")
-        return super().step(action)
-
     def _reset(self, options: Any) -> tuple[Array, dict[str, Any]]:
         self.places, self.turn = self.np_random.uniform(-5, 5, 2), 0
         return self.places.astype(np.float32), {"distance": self._distance()}
@@ -86,6 +81,7 @@ class TrackEnv(Environment[Array, Array]):
         return float(abs(self.places[0] - self.places[1]))
 
     def _step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        self.check_action(action)
         self.turn += 1
         self.places[0] += float(action[0])
         self.places[1] += self.np_random.normal() * 0.3
@@ -107,8 +103,22 @@ class TrackEnv(Environment[Array, Array]):
 
 
 class TakesAnything(TrackEnv):
-    def step(self, action: Array) -> Any:
-        return Environment.step(self, action)
+    def check_action(self, action: Any) -> None:
+        pass
+
+
+class RefusesTooLate(TrackEnv):
+    drift = 0.0
+
+    def _step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        if np.asarray(action).dtype.kind == "f":
+            self.drift = max(self.drift, float(np.abs(action).max(initial=0.0)) - 1.0)
+        return super()._step(action)
+
+    def _reset(self, options: Any) -> tuple[Array, dict[str, Any]]:
+        _, info = super()._reset(options)
+        self.places[0] += min(self.drift, 1.0)
+        return self.places.astype(np.float32), info
 
 
 class RewardUpsideDown(TrackEnv):
@@ -251,6 +261,7 @@ register(TRACK, "checked_arrays:TrackEnv")
 register(MEET, "checked_arrays:MeetEnv")
 ARRAY_MUTANTS: dict[type, tuple[set[str], str]] = {
     TakesAnything: ({"actions"}, "NaN"),
+    RefusesTooLate: ({"actions"}, "stored before it was refused"),
     RewardUpsideDown: ({"reference"}, "interval"),
     NewSpaces: ({"api"}, "same space object"),
     UnseededWorld: ({"api", "determinism", "concurrency", "rendering", "actions"}, "the same seed"),

@@ -26,6 +26,7 @@ SAMPLES = [
     errors.EnvironmentUnavailable("down"),
     errors.EpisodeFailure("retriever_down", "no answer", cause="unattributed", retryable=False),
     errors.ModelUnavailable("server_down", "no answer in 3 s"),
+    errors.InvalidActionError("The action must be 0, 1 or 2, got 7."),
 ]
 
 
@@ -54,6 +55,7 @@ def test_every_error_is_in_the_samples_and_in_the_tree():
     [
         (errors.UnknownNameError, LookupError),
         (errors.ConfigError, ValueError),
+        (errors.InvalidActionError, ValueError),
         (errors.DataError, ValueError),
         (errors.RecordError, ValueError),
         (errors.MissingExtraError, ImportError),

@@ -14,7 +14,7 @@ import palaestra
 from palaestra.agents.base import Action, View
 from palaestra.environment import Environment
 from palaestra.episodes import Completion, TextPart, ToolCall, ToolResult
-from palaestra.errors import EpisodeFailure
+from palaestra.errors import EpisodeFailure, InvalidActionError
 from palaestra.policies import PolicyFactory
 from palaestra.registration import EnvCard
 from palaestra.spaces import Utf8
@@ -201,4 +201,38 @@ palaestra.register(
         snapshot="none",
     ),
     "palaestra_toys:Walk",
+)
+
+
+class Board(Environment[Any, Any]):
+    """Four fields to be taken one after the other, none twice."""
+
+    def __init__(self, on_failure: Any = "truncate") -> None:
+        super().__init__(on_failure=on_failure)
+        self.observation_space = gym.spaces.MultiBinary(4)
+        self.action_space = gym.spaces.Discrete(4)
+
+    def _reset(self, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        self.taken = np.zeros(4, np.int8)
+        return self.taken.copy(), {}
+
+    def _step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.check_action(action)
+        if self.taken[action]:
+            raise InvalidActionError(f"Field {action} is taken; free are {np.flatnonzero(self.taken == 0)}.")
+        self.taken[action] = 1
+        done = bool(self.taken.all())
+        return self.taken.copy(), 1.0, done, False, {"outcome": 1.0} if done else {}
+
+
+palaestra.register(
+    EnvCard(
+        id="toys/Board-v0",
+        summary="Take four fields.",
+        family="toys",
+        kind="control",
+        interface="array",
+        snapshot="none",
+    ),
+    "palaestra_toys:Board",
 )
