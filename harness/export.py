@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -130,7 +131,7 @@ def _full(episodes: Iterator[Episode], min_outcome: float) -> Rows:
             "messages": _dialogue(episode) if spoken else None,
             "actions": None if spoken else [_plain(turn.action) for turn in episode.turns],
             "rewards": [float(turn.reward) for turn in episode.turns],
-            "terms": [dict(turn.terms) for turn in episode.turns],
+            "terms": [_plain(turn.terms) for turn in episode.turns],
             "calls": [
                 [
                     {
@@ -173,20 +174,15 @@ _WHY: Mapping[str, str] = {
 
 
 def _write_lines(path: Path, rows: Rows) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+    def write(draft: str) -> int:
+        count = 0
+        with open(draft, "w", encoding="utf-8") as file:
             for row in rows:
                 file.write(json.dumps(row, ensure_ascii=True) + "\n")
                 count += 1
-        if count:
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    return count
+        return count
+
+    return _written(path, write)
 
 
 def _write_parquet(path: Path, rows: Rows) -> int:
@@ -195,10 +191,39 @@ def _write_parquet(path: Path, rows: Rows) -> int:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError("Writing parquet", "parquet") from error
-    flat = [
-        {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in row.items()}
-        for row in rows
-    ]
+    texts = ["episode_id", "group_id", "env_id", "agent_id", "task_id", "split", "world_id", "status"]
+    nested = ["messages", "actions", "rewards", "terms", "calls"]
+    # Told rather than inferred: a column that happens to be empty in this export is not in the next one.
+    kinds = dict.fromkeys([*texts, *nested], pa.string()) | dict.fromkeys(["outcome", "return"], pa.float64())
+    schema = pa.schema(kinds | dict.fromkeys(["seed", "attempt"], pa.int64()))
+
+    def flat(row: dict[str, Any]) -> dict[str, Any]:
+        as_json = {key: json.dumps(row[key]) for key in nested if row[key] is not None}
+        # Names may hold what UTF-8 cannot write.
+        names = {key: row[key].encode("utf-8", "replace").decode() for key in texts if row[key] is not None}
+        return {**row, **dict.fromkeys(nested), **as_json, **names}
+
+    def write(draft: str) -> int:
+        count = 0
+        with pq.ParquetWriter(draft, schema) as writer:
+            while some := [flat(row) for row in itertools.islice(rows, 1000)]:
+                writer.write_table(pa.Table.from_pylist(some, schema))
+                count += len(some)
+        return count
+
+    return _written(path, write)
+
+
+def _written(path: Path, write: Callable[[str], int]) -> int:
+    """Writes beside the place and moves there whole; nothing where there are no rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(flat), path)
-    return len(flat)
+    handle, draft = tempfile.mkstemp(dir=path.parent)
+    os.close(handle)
+    try:
+        count = write(draft)
+        if count:
+            os.chmod(draft, 0o644)
+            os.replace(draft, path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
+    return count
