@@ -13,6 +13,7 @@ Every message says what was given, what is accepted, and what to do::
     ├── ToolError                                shown to the agent: its call could not be done
     ├── BudgetExceeded                           tokens, money or time are spent; the run stops cleanly
     ├── DiskFull                                 no room for records; what was finished is kept
+    ├── NotFiniteError (also ArithmeticError)    training met NaN or infinity and stopped before using it
     ├── EnvironmentUnavailable                   `reset` failed after its retries
     └── EpisodeFailure                           ends one episode as `failed`; never caused by an action
         └── ModelUnavailable                     a model or its server gave no answer
@@ -37,6 +38,7 @@ __all__ = [
     "InvalidActionError",
     "MissingExtraError",
     "ModelUnavailable",
+    "NotFiniteError",
     "PalaestraError",
     "RecordError",
     "SnapshotError",
@@ -180,6 +182,13 @@ class BudgetExceeded(PalaestraError):
 
 class DiskFull(PalaestraError):
     """There is no room for another record. The run stops cleanly and can be resumed."""
+
+
+class NotFiniteError(PalaestraError, ArithmeticError):
+    """Training met a number that is not finite, and stopped before any weight took it up.
+
+    The message names the step and the tensor.
+    """
 
 
 class EnvironmentUnavailable(PalaestraError):
