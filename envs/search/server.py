@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from palaestra.envs.search.corpus import Corpus
 from palaestra.envs.search.retrievers.base import Hit, Retriever
-from palaestra.errors import ConfigError, EpisodeFailure, MissingExtraError
+from palaestra.errors import EpisodeFailure, MissingExtraError
+from palaestra.serving import serve_app
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -120,25 +120,8 @@ def serve(
         MissingExtraError: starlette or uvicorn is not installed.
     """
     app = create_app(retriever, corpus, topk=topk)
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtraError("The retrieval server", "serve") from error
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"A port is a number from 0 (any that is free) to 65535, not {port}.")
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise ConfigError(
-            f"The server cannot listen at {host}, port {port}: {error}. Choose another port, or 0 for a free one."
-        ) from error
-    with listener:
-        if ready is not None:
-            shown = f"[{host}]" if ":" in host else host
-            ready(f"http://{shown}:{listener.getsockname()[1]}/retrieve")
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
-        uvicorn.Server(config).run(sockets=[listener])
+    told = None if ready is None else lambda address: ready(f"{address}/retrieve")
+    serve_app("The retrieval server", app, host, port, ready=told)
 
 
 def _parse(data: bytearray, topk: int, max_topk: int, max_queries: int) -> tuple[list[str], int, bool]:
