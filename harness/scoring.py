@@ -35,7 +35,7 @@ from palaestra.rewards.registry import make
 from palaestra.rewards.weighted_sum import StepSum, WeightedSum
 from palaestra.rollouts import ArrayTurns
 
-__all__ = ["Rewards", "SlotScoring", "apply_credit", "parse_reward", "versions_of"]
+__all__ = ["Rewards", "SlotScoring", "apply_credit", "available_for", "parse_reward", "versions_of"]
 
 RewardSpec = str | tuple[Any, float]
 
@@ -114,16 +114,28 @@ class Rewards:
         Raises:
             ConfigError: A reward needs what there is not.
         """
-        available = {"privileged", *self.models.gives}
-        if card.kind == "verifiable":
-            available.add("outcome")
-        if card.interface == "text":
-            available.add("calls")
-        if truth.get("answers"):
-            available.add("answers")
+        available = available_for(card, truth, self.models)
         for total in (self.step, self.credit):
             for reward, _ in getattr(total, "members", ()):
                 check_requires(reward, available)
+
+
+def available_for(card: EnvCard, truth: Mapping[str, Any], models: Models) -> set[str]:
+    """What rewards may require here; see `palaestra.rewards.base.check_requires`.
+
+    Args:
+        card: The environment's card.
+        truth: Ground truth of one of its tasks.
+        models: What rewards may ask.
+    """
+    available = {"privileged", *models.gives}
+    if card.kind == "verifiable":
+        available.add("outcome")
+    if card.interface == "text":
+        available.add("calls")
+    if truth.get("answers"):
+        available.add("answers")
+    return available
 
 
 def versions_of(reward: StepReward) -> dict[str, int]:
@@ -245,7 +257,7 @@ def apply_credit(episode: Episode, result: CreditResult, row: int) -> Episode:
 
     Returns:
         The episode with rewards and terms. Where a valid episode has no value (what is unknown is not 0), the last
-        turn's reward is NaN, and the term is missing.
+        turn's reward is NaN, and the term is missing; so are they where a single turn has none.
     """
     if not episode.valid or not len(episode.turns):
         return episode
@@ -265,7 +277,10 @@ def apply_credit(episode: Episode, result: CreditResult, row: int) -> Episode:
             replace(
                 turn,
                 reward=turn.reward + float(total[turn.t]),
-                terms={**turn.terms, **{name: float(values[turn.t]) for name, values in terms.items()}},
+                terms={
+                    **turn.terms,
+                    **{name: float(part[turn.t]) for name, part in terms.items() if not math.isnan(part[turn.t])},
+                },
             )
             for turn in turns
         ],

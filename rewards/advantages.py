@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from palaestra.errors import ConfigError
 from palaestra.rewards.base import CreditBatch
+from palaestra.rewards.grouping import dense, group_counts, moments, positions
 
 __all__ = ["GroupNormalized", "group_normalized"]
 
@@ -34,16 +35,13 @@ def group_normalized(
         float64 (B,); 0 for episodes that are not valid and for groups with fewer than two valid members.
     """
     out = np.zeros(len(rewards))
-    _, index = np.unique(groups[valid], return_inverse=True)
-    if not len(index):
-        return out
     kept = np.asarray(rewards, np.float64)[valid]
-    count = np.bincount(index)
-    deviation = kept - (np.bincount(index, weights=kept) / count)[index]
-    # Sample variance (n - 1), as TRL computes it; groups of one have no deviation and get 0 below.
-    variance = np.bincount(index, weights=deviation**2) / np.maximum(count - 1, 1)
-    advantage = deviation / (np.sqrt(variance) + eps)[index] if scale else deviation
-    out[valid] = np.where(count[index] >= 2, advantage, 0.0)
+    count, mean, variance = moments(kept, dense(groups[valid]))
+    advantage = kept - mean
+    if scale:
+        # Sample deviation (n - 1), as TRL computes it; groups of one have none and get 0 below.
+        advantage = advantage / (np.sqrt(variance * count / np.maximum(count - 1, 1)) + eps)
+    out[valid] = np.where(count >= 2, advantage, 0.0)
     return out
 
 
@@ -80,20 +78,8 @@ class GroupNormalized:
     def __call__(self, batch: CreditBatch) -> NDArray[np.float64]:
         """See `Advantage.__call__`."""
         advantage = group_normalized(batch.rewards, batch.groups, batch.valid, eps=self.eps, scale=self.scale)
-        there = np.arange(batch.values.shape[1])[None, :] < batch.lengths[:, None]
-        return np.where(there, advantage[:, None], 0.0)
+        return np.where(positions(batch), advantage[:, None], 0.0)
 
     def metrics(self, batch: CreditBatch) -> Mapping[str, float]:
-        """`groups`, `groups_too_small`, `groups_without_spread`, and `masked` episodes."""
-        names = np.unique(batch.groups)
-        too_small = without_spread = 0
-        for group in names:
-            rewards = batch.rewards[(batch.groups == group) & batch.valid]
-            too_small += len(rewards) < 2
-            without_spread += len(rewards) >= 2 and bool(np.ptp(rewards) == 0)
-        return {
-            "groups": float(len(names)),
-            "groups_too_small": float(too_small),
-            "groups_without_spread": float(without_spread),
-            "masked": float((~batch.valid).sum()),
-        }
+        """See `group_counts`."""
+        return group_counts(batch)

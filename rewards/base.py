@@ -152,7 +152,8 @@ class CreditResult:
 
     Attributes:
         values: One array an episode, float64: (1,) at level `episode`, (T,) at `turn`, one value a sampled token at
-            `token`. None where it does not apply (a failed episode, no ground truth).
+            `token`. None where it does not apply (a failed episode, no ground truth), NaN where a single turn or token
+            has no known value.
         level: The level of all values.
         terms: The parts of the values by name, unweighted, each at a level of its own; empty where there is one part.
         metrics: For logs.
@@ -216,14 +217,15 @@ class CreditBatch:
 
     Attributes:
         groups: int64 (B,), rollouts of one task share a number.
-        valid: bool (B,); the others enter no mean, no deviation, no count, and get 0.
+        valid: bool (B,); the others enter no mean, no deviation, no count, and get 0. Their numbers may be NaN.
         lengths: int64 (B,), how many positions each has.
         turn_of_token: int64 (B, L), the turn of each position, -1 where it has none.
         strata: int64 (B,), for stratified designs; zeros otherwise.
-        values: float64 (B, L), the rewards on their positions, 0 elsewhere.
+        values: float64 (B, L), the rewards on their positions, 0 elsewhere. NaN where a position's reward is not known:
+            it enters no mean and no sum.
         last_value: float64 (B,), value of what follows the last position, for bootstrapping.
-        env_ids: int64 (B,), which environment each is from, for scales kept per task.
-        rewards: float64 (B,), the summed reward of each episode.
+        env_ids: int64 (B,), which environment each is from, for scales kept per task; the same in every batch.
+        rewards: float64 (B,), the summed reward of each episode, as far as it is known.
     """
 
     groups: NDArray[np.int64]

@@ -25,7 +25,7 @@ def tokens_of_turns(episode: Episode) -> NDArray[np.int64]:
 def lift(values: NDArray[np.float64], level: CreditLevel, to: CreditLevel, episode: Episode) -> NDArray[np.float64]:
     """The same values at a finer level: an episode's on its last turn, a turn's on its last sampled token.
 
-    The sum stays the same, which is why a value that finds no place is an error.
+    The sum stays the same, which is why a value that finds no place is an error; NaN, which is not known, needs none.
 
     Args:
         values: One array of a `CreditResult`.
@@ -53,7 +53,7 @@ def lift(values: NDArray[np.float64], level: CreditLevel, to: CreditLevel, episo
         elif values[0]:
             raise ConfigError(f"Episode {episode.episode_id} has no turn on which its value {values[0]} could land.")
         return lift(placed, "turn", to, episode)
-    silent = np.flatnonzero((tokens == 0) & (values != 0))
+    silent = np.flatnonzero((tokens == 0) & (np.nan_to_num(values) != 0))
     if len(silent):
         raise ConfigError(
             f"Turn {silent[0]} of episode {episode.episode_id} has no sampled token on which its value could land; "

@@ -15,11 +15,15 @@ _REGISTRY: Registry[Any] = Registry(
     {
         "clip": "palaestra.rewards.transforms:Clip",
         "count": "palaestra.rewards.count:EpisodicCount",
+        "ema-group": "palaestra.rewards.ema_group:EmaGroupNormalized",
         "env": "palaestra.rewards.env_reward:EnvReward",
         "format": "palaestra.rewards.format:Format",
         "group-normalized": "palaestra.rewards.advantages:GroupNormalized",
         "log-sigmoid": "palaestra.rewards.transforms:LogSigmoid",
         "outcome": "palaestra.rewards.outcome:Outcome",
+        "rloo": "palaestra.rewards.rloo:LeaveOneOut",
+        "stratified": "palaestra.rewards.stratified:Stratified",
+        "turn-level": "palaestra.rewards.turn_level:TurnLevel",
         "weighted-sum": "palaestra.rewards.weighted_sum:WeightedSum",
     },
 )

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from palaestra.episodes import Episode
 from palaestra.errors import ConfigError
-from palaestra.rewards.base import Credit, CreditResult, Models, StepReward, Transition, kind_of, score_step
+from palaestra.rewards.base import (
+    Credit,
+    CreditResult,
+    LearnedCredit,
+    Models,
+    StepReward,
+    Transition,
+    kind_of,
+    score_step,
+)
 from palaestra.rewards.levels import LEVELS, lift
 from palaestra.rewards.registry import make
 from palaestra.rollouts import Rollout
@@ -117,6 +126,34 @@ class CreditSum(_Sum[Credit]):
         unknown = sum(value is None and episode.valid for value, episode in zip(values, episodes, strict=True))
         metrics[f"{self.name}/not_applicable"] = float(unknown)
         return CreditResult(values, level, terms, metrics)
+
+    def update(self, episodes: Sequence[Episode], models: Models) -> Mapping[str, float]:
+        """Updates the terms that learn; their metrics are prefixed by their names where they are not yet."""
+        metrics: dict[str, float] = {}
+        for member in self._learned:
+            for key, value in member.update(episodes, models).items():
+                metrics[key if key.startswith(f"{member.name}/") else f"{member.name}/{key}"] = value
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of the terms that learn, by name."""
+        return {member.name: member.state_dict() for member in self._learned}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`.
+
+        Raises:
+            ConfigError: The state is of other terms.
+        """
+        names = [member.name for member in self._learned]
+        if sorted(state) != sorted(names):
+            raise ConfigError(f"The saved state has the terms {sorted(state)}, '{self.name}' has {sorted(names)}.")
+        for member in self._learned:
+            member.load_state_dict(state[member.name])
+
+    @property
+    def _learned(self) -> list[LearnedCredit]:
+        return [member for member, _ in self.members if isinstance(member, LearnedCredit)]
 
 
 class StepSum(_Sum[StepReward]):
