@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,20 +14,10 @@ import numpy as np
 from palaestra.agents.background import BackgroundLoop
 from palaestra.agents.base import Action, View
 from palaestra.agents.budget import Budget
-from palaestra.agents.openai_protocol import (
-    Answer,
-    ContextOverflow,
-    QuotaSpent,
-    Rejected,
-    Retry,
-    close_tag,
-    full_jitter,
-    read_answer,
-    read_error,
-    retry_after,
-)
+from palaestra.agents.openai_client import OpenAIClient
+from palaestra.agents.openai_protocol import Answer, ContextOverflow, Rejected, Retry, close_tag, read_answer
 from palaestra.episodes import Completion
-from palaestra.errors import BudgetExceeded, ConfigError, MissingExtraError, ModelUnavailable
+from palaestra.errors import ConfigError, ModelUnavailable
 
 __all__ = ["OpenAIAgent", "make_openai_agent"]
 
@@ -38,10 +27,9 @@ _DEFAULT_URL = "https://api.openai.com/v1"
 class OpenAIAgent:
     """Asks a server for each turn.
 
-    Time-outs, connection errors, 408, 409, 429 and 5xx, and answers that cannot be read are tried again, after a pause
-    drawn uniformly from [0, backoff * 2^n] ("full jitter"), seeded by the turn, and never shorter than what the server
-    asks for in `Retry-After`. Other 4xx end the episode at once as `failed` with the server's message, except that a
-    context longer than the model's is the agent's own doing: it says "" (`finish_reason` "context_overflow").
+    What is tried again and how: see `OpenAIClient`. Other refusals end the episode at once as `failed` with the
+    server's message, except that a context longer than the model's is the agent's own doing: it says ""
+    (`finish_reason` "context_overflow").
 
     The server's tools are not used: utterances are text in the environment's dialect. Servers leave out the string at
     which they stopped, so the closing tag of an open tag is put back.
@@ -91,36 +79,22 @@ class OpenAIAgent:
         api_key: str | None = None,
         budget: Budget | None = None,
     ) -> None:
-        try:
-            import httpx
-        except ImportError as error:
-            raise MissingExtraError(f"The agent 'openai:{model}'", "openai") from error
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"The server's URL must begin with http:// or https://, got '{url}'.")
-        if parts.username or parts.password:
-            raise ConfigError("A URL is recorded, so it must not hold a password; name the variable with api_key_env.")
-        for key, value in {
-            "timeout": timeout,
-            "connect_timeout": connect_timeout,
-            "read_timeout": read_timeout,
-        }.items():
-            if isinstance(value, str) or not value > 0:
-                raise ConfigError(f"{key} must be positive seconds, got {value!r}.")
-        if not isinstance(retries, int) or retries < 0:
-            raise ConfigError(f"retries must be a whole number from 0 up, got {retries!r}.")
-        self.model, self.name = model, name or f"openai:{model}@{url}"
-        self.url = url.rstrip("/") + ("" if parts.path.strip("/") else "/v1")
-        self.temperature, self.top_p, self.max_new_tokens = temperature, top_p, max_new_tokens
-        self.timeout, self.retries, self.backoff, self.max_backoff = timeout, retries, backoff, max_backoff
+        self._client = OpenAIClient(
+            url,
+            what=f"The agent 'openai:{model}'",
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            retries=retries,
+            backoff=backoff,
+            max_backoff=max_backoff,
+            api_key=api_key,
+        )
+        self.model, self.name, self.url = model, name or f"openai:{model}@{url}", self._client.url
+        self.temperature, self.top_p, self.max_new_tokens, self.timeout = temperature, top_p, max_new_tokens, timeout
         self.logprobs, self.vllm, self.budget = logprobs or vllm, vllm, budget or Budget()
-        self._key = api_key
         self._limit_field = "max_tokens"
-        self._http = httpx
-        self._timeouts = httpx.Timeout(read_timeout, connect=connect_timeout)
-        self._client: Any = None
         self._loop = BackgroundLoop()
-        self._retried = 0
 
     async def act(self, view: View) -> Action:
         """See `Agent.act`."""
@@ -154,12 +128,11 @@ class OpenAIAgent:
 
     def metrics(self) -> Mapping[str, Any]:
         """What was spent, and how many attempts had to be repeated."""
-        return {**self.budget.describe(), "retries": self._retried}
+        return {**self.budget.describe(), "retries": self._client.retried}
 
     def close(self) -> None:
         """See `Agent.close`."""
-        client, self._client = self._client, None
-        self._loop.close(client.aclose() if client is not None else None)
+        self._loop.close(self._client.aclose())
 
     def _body(self, messages: Sequence[Mapping[str, Any]], stop: tuple[str, ...], seed: int) -> dict[str, Any]:
         # A message of the role `tool` must answer a call by id, which utterances in a dialect do not have.
@@ -185,57 +158,21 @@ class OpenAIAgent:
 
     async def _turn(self, messages: Sequence[Mapping[str, Any]], stop: tuple[str, ...], seed: int) -> Answer:
         """One turn with its retries; runs in the agent's own loop."""
-        rng = np.random.default_rng(seed)
-        deadline = asyncio.get_running_loop().time() + self.timeout
-        for attempt in range(self.retries + 1):
-            try:
-                return await self._ask(messages, stop, seed)
-            except ContextOverflow:
-                return Answer(text="", finish_reason="context_overflow")
-            except QuotaSpent as error:
-                raise BudgetExceeded(f"The server at {self.url} says that the account is spent: {error}") from None
-            except Rejected as error:
-                raise ModelUnavailable(
-                    "model_rejected", f"{self.url} refuses the request: {error}", retryable=False
-                ) from None
-            except Retry as error:
-                pause = max(full_jitter(rng, attempt, self.backoff, self.max_backoff), error.after or 0.0)
-                left = deadline - asyncio.get_running_loop().time()
-                if attempt == self.retries or pause >= left:
-                    raise ModelUnavailable(
-                        error.kind, f"{self.url} gave no answer in {attempt + 1} attempts; the last: {error}"
-                    ) from None
-                self._retried += 1
-                await asyncio.sleep(pause)
-        raise AssertionError("every attempt returns or raises")
+        try:
+            return await self._client.persist(lambda: self._ask(messages, stop, seed), seed)
+        except ContextOverflow:
+            return Answer(text="", finish_reason="context_overflow")
 
     async def _ask(self, messages: Sequence[Mapping[str, Any]], stop: tuple[str, ...], seed: int) -> Answer:
-        if self._client is None:
-            headers = {"Content-Type": "application/json"}
-            if self._key:
-                headers["Authorization"] = f"Bearer {self._key}"
-            limits = self._http.Limits(max_connections=None)  # the harness bounds how many are in flight
-            self._client = self._http.AsyncClient(headers=headers, timeout=self._timeouts, limits=limits)
         body = self._body(messages, stop, seed)
-        content = json.dumps(body).encode()  # in ASCII: what agents write may hold lone surrogates
         try:
-            response = await self._client.post(f"{self.url}/chat/completions", content=content)
-        except self._http.TimeoutException as error:
-            raise Retry("model_timeout", f"{type(error).__name__}", None) from None
-        except self._http.HTTPError as error:
-            raise Retry("model_unreachable", f"{type(error).__name__}: {error}", None) from None
-        if response.status_code != 200:
-            failure = read_error(
-                response.status_code, self._redacted(response.text), retry_after(response.headers.get("retry-after"))
-            )
-            if isinstance(failure, Rejected) and "max_completion_tokens" in str(failure) and "max_tokens" in body:
+            content = await self._client.send(f"{self.url}/chat/completions", body)
+        except Rejected as error:
+            if "max_completion_tokens" in str(error) and "max_tokens" in body:
                 self._limit_field = "max_completion_tokens"
-                raise Retry("model_rejected", str(failure), None)
-            raise failure
-        return close_tag(read_answer(response.content, messages), stop)
-
-    def _redacted(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+                raise Retry("model_rejected", str(error), None) from None
+            raise
+        return close_tag(read_answer(content, messages), stop)
 
     def _completion(self, answer: Answer, memory: dict[str, Any]) -> Completion:
         """With token ids where the server gave them: the delta to what the last turn ended with."""
