@@ -18,30 +18,27 @@ __all__ = ["EmaGroupNormalized", "RewardScale", "ema_group_normalized"]
 
 @dataclass(frozen=True, slots=True)
 class RewardScale:
-    """Moving averages of a task's rewards, started at 0 and not yet corrected for that.
+    """Mean and variance of a task's rewards, older batches weighing less: m1 and m2 - m1^2, corrected for the start.
+
+    They are moved as mean and variance, since m2 - m1^2 loses all digits where rewards hardly differ.
 
     Attributes:
-        first: Of R.
-        second: Of R squared.
+        mean: m1.
+        variance: m2 - m1^2.
         updates: How many batches are in them.
     """
 
-    first: float = 0.0
-    second: float = 0.0
+    mean: float = 0.0
+    variance: float = 0.0
     updates: int = 0
 
     def updated(self, rewards: NDArray[np.float64], decay: float) -> RewardScale:
-        """With the means over one more batch of rewards (n,)."""
-        return RewardScale(
-            decay * self.first + (1 - decay) * float(rewards.mean()),
-            decay * self.second + (1 - decay) * float((rewards**2).mean()),
-            self.updates + 1,
-        )
-
-    def deviation(self, decay: float) -> float:
-        """sqrt(m2 - m1^2), both corrected for their start at 0."""
-        correction = 1 - decay**self.updates
-        return float(np.sqrt(max(self.second / correction - (self.first / correction) ** 2, 0.0)))
+        """With one more batch of rewards (n,)."""
+        updates = self.updates + 1
+        weight = (1 - decay) / (1 - decay**updates)
+        step = float(rewards.mean()) - self.mean
+        spread = weight * float(rewards.var()) + weight * (1 - weight) * step**2
+        return RewardScale(self.mean + weight * step, (1 - weight) * self.variance + spread, updates)
 
 
 def ema_group_normalized(
@@ -74,7 +71,7 @@ def ema_group_normalized(
     for env_id in np.unique(env_ids[valid]).tolist():
         mine = valid & (env_ids == env_id)
         new[env_id] = new.get(env_id, RewardScale()).updated(np.asarray(rewards, np.float64)[mine], decay)
-        deviation[mine] = new[env_id].deviation(decay)
+        deviation[mine] = np.sqrt(new[env_id].variance)
     out = np.zeros(len(rewards))
     kept = np.asarray(rewards, np.float64)[valid]
     count, mean, _ = moments(kept, dense(groups[valid]))
@@ -128,13 +125,15 @@ class EmaGroupNormalized:
 
     def metrics(self, batch: CreditBatch) -> Mapping[str, float]:
         """See `group_counts`; also `scale`, the mean of the deviations of all tasks seen so far."""
-        deviations = [scale.deviation(self.decay) for scale in self.scales.values()]
+        deviations = [np.sqrt(scale.variance) for scale in self.scales.values()]
         return {**group_counts(batch), "scale": float(np.mean(deviations)) if deviations else 0.0}
 
     def state_dict(self) -> dict[str, Any]:
         """The moving averages by env id."""
-        return {"scales": {str(key): [s.first, s.second, s.updates] for key, s in self.scales.items()}}
+        return {"scales": {str(key): [s.mean, s.variance, s.updates] for key, s in self.scales.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state_dict`."""
-        self.scales = {int(key): RewardScale(m1, m2, int(n)) for key, (m1, m2, n) in state["scales"].items()}
+        self.scales = {
+            int(key): RewardScale(mean, variance, int(n)) for key, (mean, variance, n) in state["scales"].items()
+        }

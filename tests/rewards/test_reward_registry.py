@@ -106,7 +106,7 @@ def test_a_misspelt_name_is_corrected(given, meant):
 
 
 def test_a_name_like_no_other_lists_all():
-    with pytest.raises(UnknownNameError, match="Choose from: clip, count, env"):
+    with pytest.raises(UnknownNameError, match="Choose from: clip, count, ema-group, env"):
         make("zzzzzz")
 
 
