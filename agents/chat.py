@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from palaestra.errors import ConfigError
 
-__all__ = ["Chat", "Message", "message_text"]
+__all__ = ["Chat", "Message", "as_text", "default_messages", "message_text"]
 
 Message = tuple[str, str]
 """Role (system, user, assistant, tool) and text."""
@@ -27,6 +29,24 @@ def message_text(message: Mapping[str, Any]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
+
+
+def default_messages(observations: Sequence[Any], actions: Sequence[Any]) -> list[dict[str, str]]:
+    """A dialogue for environments that keep none: observations are what the user says, actions what was answered."""
+    messages = [{"role": "user", "content": as_text(observations[0])}]
+    for action, observation in zip(actions, observations[1:], strict=True):
+        messages.append({"role": "assistant", "content": as_text(action)})
+        messages.append({"role": "user", "content": as_text(observation)})
+    return messages
+
+
+def as_text(value: Any) -> str:
+    """An observation or action as text: texts as they are, the text of a mapping that has one, else what NumPy says."""
+    if isinstance(value, Mapping) and isinstance(value.get("text"), str):
+        return str(value["text"])
+    if isinstance(value, np.ndarray):
+        return np.array2string(value, threshold=1000)
+    return str(value)
 
 
 class Chat:
@@ -72,6 +92,14 @@ class Chat:
             raise ConfigError("This model's chat template does not keep the assistant's words as they are.")
         ids = self._tokens(after)
         return ids[1:] if ids and ids[0] == last_id else ids
+
+    def reply(self, words: str) -> list[int]:
+        """Token ids of an assistant's turn that says this: the words, and the template's end of a turn.
+
+        The end is left out where the template closes a turn with plain text, which no sampled turn would end with.
+        """
+        ids, end = self._tokens(self._harmless(words)), self.following([])[:1]
+        return ids + [token for token in end if token in self._tokenizer.all_special_ids]
 
     def _render(self, messages: Sequence[Message]) -> str:
         shown = [{"role": self._roles.get(role, role), "content": self._harmless(text)} for role, text in messages]

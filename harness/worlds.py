@@ -6,12 +6,13 @@ several. The runner knows only worlds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
 
+from palaestra.agents.chat import as_text, default_messages
 from palaestra.environment import make_policy
 from palaestra.rollouts import tree_map
 from palaestra.tasks import Task, TaskSet
@@ -220,21 +221,3 @@ def _own(observation: Any) -> Any:
     if isinstance(observation, str | int | float):
         return observation
     return tree_map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, observation)
-
-
-def default_messages(observations: Sequence[Any], actions: Sequence[Any]) -> list[dict[str, str]]:
-    """A dialogue for environments that keep none: observations are what the user says, actions what was answered."""
-    messages = [{"role": "user", "content": as_text(observations[0])}]
-    for action, observation in zip(actions, observations[1:], strict=True):
-        messages.append({"role": "assistant", "content": as_text(action)})
-        messages.append({"role": "user", "content": as_text(observation)})
-    return messages
-
-
-def as_text(value: Any) -> str:
-    """An observation or action as text: texts as they are, the text of a mapping that has one, else what NumPy says."""
-    if isinstance(value, Mapping) and isinstance(value.get("text"), str):
-        return str(value["text"])
-    if isinstance(value, np.ndarray):
-        return np.array2string(value, threshold=1000)
-    return str(value)

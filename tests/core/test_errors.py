@@ -26,6 +26,7 @@ SAMPLES = [
     errors.EnvironmentUnavailable("down"),
     errors.EpisodeFailure("retriever_down", "no answer", cause="unattributed", retryable=False),
     errors.ModelUnavailable("server_down", "no answer in 3 s"),
+    errors.NotFiniteError("step 3: lm_head.weight"),
     errors.InvalidActionError("The action must be 0, 1 or 2, got 7."),
 ]
 
