@@ -19,6 +19,7 @@ _REGISTRY: Registry[Any] = Registry(
         "env": "palaestra.rewards.env_reward:EnvReward",
         "format": "palaestra.rewards.format:Format",
         "group-normalized": "palaestra.rewards.advantages:GroupNormalized",
+        "igpo": "palaestra.rewards.igpo:InformationGain",
         "log-sigmoid": "palaestra.rewards.transforms:LogSigmoid",
         "outcome": "palaestra.rewards.outcome:Outcome",
         "rloo": "palaestra.rewards.rloo:LeaveOneOut",
