@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,11 @@ from palaestra.agents.models.engine import GenerationRequest, RolloutEngine
 from palaestra.episodes import Completion
 from palaestra.errors import ConfigError, ModelUnavailable
 
-__all__ = ["TransformersAgent", "make_transformers_agent"]
+if TYPE_CHECKING:
+    from palaestra.agents.models.loading import LanguageModel
+    from palaestra.agents.models.transformers_engine import TransformersEngine
+
+__all__ = ["TransformersAgent", "details_of", "make_engine", "make_transformers_agent"]
 
 
 @dataclass(slots=True)
@@ -154,6 +158,49 @@ class TransformersAgent:
         )
 
 
+def make_engine(
+    loaded: LanguageModel,
+    *,
+    context_window: int | None = None,
+    max_batch: int = 16,
+    max_wait: float = 0.002,
+    kv_cache_gb: float = 2.0,
+) -> TransformersEngine:
+    """An engine around a loaded model, with settings that suit its device; see `make_transformers_agent`.
+
+    Raises:
+        ConfigError: A value that cannot work.
+    """
+    from palaestra.agents.models.transformers_engine import TransformersEngine
+
+    longest = int(getattr(loaded.model.config, "max_position_embeddings", None) or 4096)
+    window = context_window or min(longest, 4096)
+    if window > longest:
+        raise ConfigError(f"The model was made for {longest} tokens of context, context_window={window} is more.")
+    cuda = loaded.model.device.type == "cuda"
+    return TransformersEngine(
+        loaded.model,
+        loaded.decoder(),
+        context_window=window,
+        max_batch=max_batch,
+        max_wait=max_wait,
+        block_size=256 if cuda else 64,
+        prefill_tokens=4096 if cuda else 256,
+        kv_cache_bytes=int(kv_cache_gb * 2**30),
+    )
+
+
+def details_of(loaded: LanguageModel, engine: TransformersEngine) -> dict[str, Any]:
+    """What a manifest should say of a model in this process."""
+    return {
+        "kind": "transformers",
+        "model": loaded.name,
+        "precision": loaded.precision,
+        "device": str(loaded.model.device),
+        "context_window": engine.window,
+    }
+
+
 def make_transformers_agent(
     target: str | None,
     *,
@@ -192,36 +239,16 @@ def make_transformers_agent(
     from palaestra.agents.models.loading import load_language_model, require_transformers
 
     require_transformers(f"The agent 'transformers:{target}'")
-    from palaestra.agents.models.transformers_engine import TransformersEngine
 
     loaded = load_language_model(target, device=device, dtype=dtype)
-    longest = int(getattr(loaded.model.config, "max_position_embeddings", None) or 4096)
-    window = context_window or min(longest, 4096)
-    if window > longest:
-        raise ConfigError(f"The model was made for {longest} tokens of context, context_window={window} is more.")
-    cuda = loaded.model.device.type == "cuda"
-    engine = TransformersEngine(
-        loaded.model,
-        loaded.decoder(),
-        context_window=window,
-        max_batch=max_batch,
-        max_wait=max_wait,
-        block_size=256 if cuda else 64,
-        prefill_tokens=4096 if cuda else 256,
-        kv_cache_bytes=int(kv_cache_gb * 2**30),
+    engine = make_engine(
+        loaded, context_window=context_window, max_batch=max_batch, max_wait=max_wait, kv_cache_gb=kv_cache_gb
     )
-    details = {
-        "kind": "transformers",
-        "model": loaded.name,
-        "precision": loaded.precision,
-        "device": str(loaded.model.device),
-        "context_window": window,
-    }
     return TransformersAgent(
         engine,
         Chat(loaded.tokenizer),
         name=f"transformers:{target}",
-        details=details,
+        details=details_of(loaded, engine),
         temperature=temperature,
         top_p=top_p,
         max_new_tokens=max_new_tokens,

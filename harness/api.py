@@ -16,6 +16,7 @@ from palaestra.errors import ConfigError, RecordError
 from palaestra.harness import manifest as manifests
 from palaestra.harness.array_run import ArrayRun, is_array_policy
 from palaestra.harness.forks import ForkedRunner, can_fork
+from palaestra.harness.lockstep import LockstepRunner
 from palaestra.harness.manifest import cores
 from palaestra.harness.plan import Plan, asked_of, kwargs_of, requests_of
 from palaestra.harness.play import nothing_of
@@ -49,6 +50,7 @@ def run(
     models: Models | None = None,
     concurrency: int = 1,
     limits: Limits | None = None,
+    deterministic: bool = False,
     resume: bool = False,
     retry_failed: bool = False,
     on_start: Callable[[int, int], None] | None = None,
@@ -70,6 +72,8 @@ def run(
         models: What rewards may ask.
         concurrency: How many worlds are played at once.
         limits: Deadlines, retries and budgets.
+        deterministic: Whether the worlds of a model in this process advance in lock step, so that the same turns are
+            always batched together and the same seed gives the same bytes at this concurrency.
         resume: Whether to go on with the run in `out`.
         retry_failed: When resuming, whether to play failed episodes again.
         on_start: Called once with the number of worlds already done, and of all.
@@ -123,7 +127,8 @@ def run(
         }
 
         def make_runner(todo: list[Request], slots: int, tell: OnWorld | None) -> Runner:
-            return Runner(
+            kind = LockstepRunner if deterministic else Runner
+            return kind(
                 lambda: world_of(make_env()),
                 cast(Agent, player),
                 todo,

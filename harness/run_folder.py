@@ -33,7 +33,7 @@ from palaestra.episodes import Episode
 from palaestra.errors import DiskFull, RecordError
 from palaestra.records import decode_episode, dump_line, encode_episode
 
-__all__ = ["Entry", "Run", "RunWriter", "find_runs", "write_json"]
+__all__ = ["Entry", "Run", "RunWriter", "find_runs", "lock_folder", "write_json"]
 
 _TIMINGS_HELD = 64  # worlds
 
@@ -277,7 +277,7 @@ class RunWriter:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock_file = _locked(self.path)
+        self._lock_file = lock_folder(self.path)
         self._lock = threading.Lock()
         self.blobs = FolderBlobs(self.path / "blobs")
         self._timings: list[bytes] = []
@@ -383,7 +383,12 @@ def _drop_torn_line(path: Path) -> None:
         os.truncate(path, data.rfind(b"\n") + 1)
 
 
-def _locked(folder: Path) -> Any:
+def lock_folder(folder: Path) -> Any:
+    """An open file that keeps other processes out of a folder until it is closed.
+
+    Raises:
+        RecordError: Another process is writing there.
+    """
     file = (folder / ".lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -340,12 +340,15 @@ class Runner:
         thread.start()
         return thread
 
+    def _submit(self, views: Sequence[View]) -> Sequence[concurrent.futures.Future[Action]]:
+        assert self._loop is not None
+        return [asyncio.run_coroutine_threadsafe(self.agent.act(view), self._loop) for view in views]
+
     def _ask(self, views: Sequence[View]) -> Sequence[Action]:
         """Asks for all views at once and waits; the deadline is for all of them."""
-        assert self._loop is not None
         limit = self.limits.model
         deadline = None if limit is None else time.monotonic() + limit
-        futures = [asyncio.run_coroutine_threadsafe(self.agent.act(view), self._loop) for view in views]
+        futures = self._submit(views)
         with self._lock:
             self._asked.update(futures)
             stopping = self._stop is not None or self._error is not None

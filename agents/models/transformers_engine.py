@@ -7,15 +7,17 @@ to evict them, they are, from the recorded ids. Conversations that begin alike s
 
 Determinism: draws come from each turn's own generator, so equal logits give equal tokens. With one turn at a time, the
 logits are equal to the last bit in every process on a machine: pieces are cut at places that follow from the
-conversation alone, whether or not a block comes from a donor. With more turns at a time, the batch changes last bits.
+conversation alone, whether or not a block comes from a donor. With more turns at a time, the batch changes last bits;
+`together` fixes what is in it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +94,7 @@ class TransformersEngine:
         self._inbox: deque[Callable[[], None]] = deque()
         self._ready = threading.Condition()
         self._closed = False
+        self._held = 0
         self._thread: threading.Thread | None = None
         self._counts = dict.fromkeys(
             ("turns", "sampled_tokens", "read_tokens", "shared_tokens", "reread_tokens", "steps", "failures"), 0
@@ -113,8 +116,24 @@ class TransformersEngine:
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
         """See `RolloutEngine.generate`."""
-        futures = [self.submit(request) for request in requests]
+        with self.together():
+            futures = [self.submit(request) for request in requests]
         return [future.result() for future in futures]
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Turns that are submitted within begin in one step, in this order, however long the submitting takes.
+
+        With nothing else under way, what is batched with what then follows from the requests alone.
+        """
+        with self._ready:
+            self._held += 1
+        try:
+            yield
+        finally:
+            with self._ready:
+                self._held -= 1
+                self._ready.notify()
 
     def release(self, conversation: str) -> None:
         """See `RolloutEngine.release`."""
@@ -175,14 +194,14 @@ class TransformersEngine:
                 while True:
                     with self._ready:
                         idle = not self._busy
-                        while not (self._inbox or self._busy or self._closed):
+                        while not ((self._inbox and not self._held) or self._busy or self._closed):
                             self._ready.wait()
                         if self._closed:
                             return
                     if idle and self.max_wait:
                         time.sleep(self.max_wait)
-                    while self._inbox:
-                        self._inbox.popleft()()
+                    for command in self._received():
+                        command()
                     self._step()
         finally:
             with self._ready:
@@ -193,6 +212,13 @@ class TransformersEngine:
             for _, _, done in self._loads:
                 done.set_exception(_closed())
             self.pool.clear()
+
+    def _received(self) -> list[Callable[[], None]]:
+        with self._ready:
+            commands = [] if self._held else list(self._inbox)
+            if commands:
+                self._inbox.clear()
+        return commands
 
     @property
     def _busy(self) -> bool:

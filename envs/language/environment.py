@@ -169,6 +169,14 @@ class LanguageEnv(Environment[Any, str]):
         """An utterance that makes this call, in the environment's dialect."""
         return self.dialect.render(CallRequest(tool, arguments), self._tool_list)
 
+    def render_answer(self, text: str) -> tuple[str, tuple[int, int]]:
+        """An utterance that gives this final answer, and the [start, end) of the answer's characters in it.
+
+        Raises:
+            ValueError: The dialect has no words for it.
+        """
+        return self.dialect.answer(text, self._tool_list)
+
     def render(self) -> Any:
         """The dialogue so far: returned as a string (`ansi`) or printed (`human`)."""
         if self.render_mode is None:
