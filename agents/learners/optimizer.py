@@ -8,7 +8,7 @@ from typing import Any
 
 from palaestra.errors import ConfigError, NotFiniteError
 
-__all__ = ["GuardedAdamW", "broken_weights", "computing_in"]
+__all__ = ["GuardedAdamW", "broken_weights", "computing_in", "mixes"]
 
 
 class GuardedAdamW:
@@ -60,8 +60,8 @@ class GuardedAdamW:
             for weights, decay in ((matrices, weight_decay), (vectors, 0.0))
             if weights
         ]
-        cuda = next(iter(self.named.values())).device.type == "cuda"
-        self.adamw = torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=cuda)
+        fused = next(iter(self.named.values())).device.type in ("cuda", "cpu")  # one pass over memory
+        self.adamw = torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=fused)
 
     def step(self, scale: float, what: str) -> float:
         """One step along the gradients that have been accumulated, which it takes away.
@@ -173,8 +173,20 @@ def computing_in(dtype: str | None, model: Any) -> contextlib.AbstractContextMan
     """
     import torch
 
-    if dtype not in (None, "float32", "bfloat16"):
-        raise ConfigError(f"dtype must be 'float32' or 'bfloat16', or be left out, got '{dtype}'.")
-    if model.dtype == torch.float32 and (dtype == "bfloat16" or (dtype is None and model.device.type == "cuda")):
+    if mixes(dtype, model):
         return torch.autocast(model.device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def mixes(dtype: str | None, model: Any) -> bool:
+    """Whether `computing_in` multiplies in less than the weights' own precision.
+
+    Raises:
+        ConfigError: See `computing_in`.
+    """
+    import torch
+
+    if dtype not in (None, "", "float32", "bfloat16"):
+        raise ConfigError(f"dtype must be 'float32' or 'bfloat16', or be left out, got '{dtype}'.")
+    wanted = dtype == "bfloat16" or (not dtype and model.device.type == "cuda")
+    return wanted and bool(model.dtype == torch.float32)
