@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from palaestra.agents.models.kv_pool import KVPool
+from palaestra.agents.models.tree import TreeBatch, attention_window, tree_attention
 from palaestra.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,10 +88,10 @@ def packed_attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    packed: PackedBatch | None = None,
+    packed: PackedBatch | TreeBatch | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention over the pool; without `packed`, transformers' own causal attention over what is given.
+    """Attention over the pool, or over a tree of branches; without `packed`, transformers' own causal attention.
 
     Args:
         module: The attention layer; its `layer_idx` names the pool's tensor.
@@ -100,7 +101,7 @@ def packed_attention(
         attention_mask: Not used with `packed`.
         scaling: Factor on the scores.
         dropout: Passed on where there is no `packed`.
-        packed: The step.
+        packed: The step, or the tree.
         **kwargs: Passed on where there is no `packed`.
 
     Returns:
@@ -116,6 +117,8 @@ def packed_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return plain
+    if isinstance(packed, TreeBatch):
+        return tree_attention(packed, query, key, value, scaling), None
     keys, values = packed.pool.layers[module.layer_idx]
     keys[packed.slots, :, packed.positions] = key[0].transpose(0, 1)
     values[packed.slots, :, packed.positions] = value[0].transpose(0, 1)
@@ -197,8 +200,8 @@ def check_packed(model: Any, pool: KVPool) -> None:
     import torch
 
     config = model.config
-    sliding = getattr(config, "sliding_window", None)
-    if sliding and getattr(config, "use_sliding_window", True) and pool.window > sliding:
+    sliding = attention_window(config)
+    if sliding and pool.window > sliding:
         raise ConfigError(
             f"This model's attention sees {sliding} tokens back; a context_window of {pool.window} is more. "
             f"Give context_window={sliding}."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from palaestra.agents.models.tree import TreeBatch, check_tree, tree_forward
 from palaestra.errors import ConfigError
 from palaestra.models import Encoding, ScoreRequest
 
@@ -18,13 +20,14 @@ __all__ = ["TransformersScorer"]
 
 
 class TransformersScorer:
-    """See `palaestra.models.Scorer`. Each branch is run behind its own prefix, many at a time.
+    """See `palaestra.models.Scorer`. All branches of a request are run in one pass with their context, read once.
 
     Args:
-        model: A causal language model of transformers.
+        model: A causal language model of transformers whose attention is `palaestra.agents.models.packed.ATTENTION`,
+            as `load_language_model` gives it. It is scored as in evaluation, and left in the mode it was in.
         tokenizer: Its fast tokenizer; only `encode` needs it.
         version: Which weights it holds; an engine's `version` where they are shared.
-        batch_tokens: Most tokens of a forward pass, padding included.
+        batch_tokens: Most tokens of a forward pass, where a single request has no more.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class TransformersScorer:
         batch_tokens: int = 2048,
     ) -> None:
         self.model, self.tokenizer, self._version, self.batch_tokens = model, tokenizer, version, batch_tokens
+        self._checked = False
 
     @property
     def version(self) -> int:
@@ -46,40 +50,51 @@ class TransformersScorer:
         """See `Scorer.logprobs`; at temperature 1.
 
         Raises:
-            ConfigError: A branch that begins before the first token or behind the last.
+            ConfigError: A branch that begins before the first token or behind the last, or a model that cannot be
+                scored in one pass.
         """
         import torch
 
-        answers = [[np.zeros(0, np.float32) for _ in request.branches] for request in requests]
-        places, sequences, starts = [], [], []
-        for row, request in enumerate(requests):
-            for column, branch in enumerate(request.branches):
+        for request in requests:
+            for branch in request.branches:
                 if not 1 <= branch.at <= len(request.ids):
                     raise ConfigError(f"A branch leaves after 1 to {len(request.ids)} tokens, got {branch.at}.")
-                if len(branch.ids):
-                    places.append((row, column))
-                    sequences.append(np.concatenate([request.ids[: branch.at], branch.ids]))
-                    starts.append(branch.at)
+        answers = [[np.zeros(0, np.float32) for _ in request.branches] for request in requests]
+        # What no branch sees need not be run.
+        trimmed = [
+            ScoreRequest(request.ids[: max((b.at for b in request.branches), default=0)], request.branches)
+            for request in requests
+        ]
         head = self.model.get_output_embeddings()
-        with torch.no_grad():
-            for index, states in self._states(sequences):
-                # Only the branch's positions meet the vocabulary: it is by far the widest layer.
-                logits = head(states[starts[index] - 1 : -1]).float()
-                targets = torch.as_tensor(sequences[index][starts[index] :], dtype=torch.long, device=logits.device)
+        with self._evaluating():
+            for indices, tree, states in self._passes(trimmed):
+                places = [place for index, places in zip(indices, tree.before, strict=True) for place in places]
+                branches = [branch for index in indices for branch in requests[index].branches]
+                # Only the branches' positions meet the vocabulary: it is by far the widest layer.
+                logits = head(states[torch.cat(places)])
+                logits = logits if logits.dtype == torch.float64 else logits.float()
+                ids = np.concatenate([branch.ids for branch in branches]).astype(np.int64)
+                targets = torch.as_tensor(ids, device=logits.device)
                 scores = torch.log_softmax(logits, -1).gather(-1, targets[:, None]).squeeze(-1)
-                row, column = places[index]
-                answers[row][column] = scores.cpu().numpy()
+                flat = np.split(scores.float().cpu().numpy(), np.cumsum([len(branch.ids) for branch in branches])[:-1])
+                found = iter(flat)
+                for index in indices:
+                    answers[index] = [next(found) for _ in requests[index].branches]
         return answers
 
     def hidden(self, sequences: Sequence[NDArray[np.int32]]) -> list[NDArray[np.float32]]:
-        """See `Scorer.hidden`; after the last layer's norm, as the output layer sees them."""
-        import torch
+        """See `Scorer.hidden`; after the last layer's norm, as the output layer sees them.
 
+        Raises:
+            ConfigError: A model that cannot be scored in one pass.
+        """
         width = int(self.model.config.hidden_size)
         answers = [np.zeros((0, width), np.float32) for _ in sequences]
-        with torch.no_grad():
-            for index, states in self._states([np.asarray(ids) for ids in sequences]):
-                answers[index] = states.float().cpu().numpy()
+        with self._evaluating():
+            for indices, tree, states in self._passes([ScoreRequest(np.asarray(ids), ()) for ids in sequences]):
+                rows = states.float().cpu().numpy()
+                for index, part in zip(indices, tree.parts, strict=True):
+                    answers[index] = rows[part.begin : part.begin + part.context]
         return answers
 
     def encode(self, text: str) -> Encoding:
@@ -97,19 +112,33 @@ class TransformersScorer:
         offsets = np.array(found["offset_mapping"], np.int64).reshape(-1, 2)
         return Encoding(np.array(found["input_ids"], np.int32), offsets)
 
-    def _states(self, sequences: Sequence[NDArray[Any]]) -> Iterator[tuple[int, torch.Tensor]]:
-        """Index and hidden states (L, D) of each sequence that has tokens, in batches of similar length."""
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Without gradients and dropout; the model is checked the first time."""
         import torch
 
-        order = sorted((index for index, ids in enumerate(sequences) if len(ids)), key=lambda i: -len(sequences[i]))
-        while order:
-            longest = len(sequences[order[0]])
-            batch, order = order[: (n := max(1, self.batch_tokens // longest))], order[n:]
-            # Padding on the right needs no mask: under causal attention nothing before it can see it.
-            padded = np.zeros((len(batch), longest), np.int64)
-            for row, index in enumerate(batch):
-                padded[row, : len(sequences[index])] = sequences[index]
-            ids = torch.as_tensor(padded, device=self.model.device)
-            states = self.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-            for row, index in enumerate(batch):
-                yield index, states[row, : len(sequences[index])]
+        training = bool(self.model.training)
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                if not self._checked:
+                    check_tree(self.model)
+                    self._checked = True
+                yield
+        finally:
+            self.model.train(training)
+
+    def _passes(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[list[int], TreeBatch, torch.Tensor]]:
+        """Indices of the requests with tokens, in passes; the row of each pass; and its hidden states (N, D)."""
+        pending = [index for index, request in enumerate(requests) if len(request.ids)]
+        while pending:
+            room, count = self.batch_tokens, 0
+            for index in pending:
+                request = requests[index]
+                room -= len(request.ids) + sum(len(branch.ids) for branch in request.branches)
+                if room < 0 and count:
+                    break
+                count += 1
+            indices, pending = pending[:count], pending[count:]
+            tree = TreeBatch([requests[index] for index in indices], self.model.device)
+            yield indices, tree, tree_forward(self.model, tree)
