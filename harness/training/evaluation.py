@@ -1,0 +1,95 @@
+"""Held-out tasks during training: ordinary runs in the folder `eval`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from palaestra.agents.base import Agent
+from palaestra.harness.api import run
+from palaestra.harness.report.statistics import mean_interval
+from palaestra.harness.run_folder import Run
+from palaestra.harness.runner import Limits
+from palaestra.harness.training.collect import Interrupted
+from palaestra.harness.training.ground import Ground
+from palaestra.harness.training.listener import Listener
+from palaestra.harness.training.recipe import Recipe
+
+__all__ = ["evaluate", "evaluation_figures"]
+
+
+def evaluate(recipe: Recipe, ground: Ground, agent: Agent, folder: Path, listener: Listener) -> dict[str, float]:
+    """Plays the held-out tasks and returns their figures.
+
+    Args:
+        recipe: The recipe.
+        ground: Its environment.
+        agent: The policy as it is, with the temperature of evaluation.
+        folder: The run folder to write.
+        listener: Is told how it goes.
+    """
+    section, rollout = recipe.evaluation, recipe.rollout
+    played = run(
+        ground.card.id,
+        agent,
+        folder,
+        env_kwargs=recipe.environment.kwargs,
+        split=None if ground.tasks is None else section.split,
+        episodes=section.episodes,
+        samples=section.samples,
+        seed=section.seed,
+        concurrency=rollout.concurrency,
+        limits=Limits(retries=rollout.retries, turns=rollout.max_turns),
+        deterministic=rollout.deterministic,
+        on_start=lambda done, total: listener.phase(f"evaluation ({folder.name})", total),
+        on_world=lambda episodes: listener.advance(),
+    )
+    if played.manifest["status"] == "interrupted":
+        raise Interrupted("Interrupted during an evaluation.")
+    return evaluation_figures(played)
+
+
+def evaluation_figures(played: Run) -> dict[str, float]:
+    """`outcome` over valid episodes with `outcome_low` and `outcome_high` (95 %, over tasks), `failed`, and lengths."""
+    outcomes: list[float] = []
+    groups: list[str] = []
+    turns: list[int] = []
+    tokens: list[int] = []
+    status: Counter[str] = Counter()
+    for episode in played.episodes():
+        status[episode.status] += 1
+        if not episode.valid:
+            continue
+        turns.append(len(episode.turns))
+        tokens.append(sum(len(turn.completion.token_ids) for turn in episode.turns if turn.completion is not None))
+        if episode.outcome is not None:
+            outcomes.append(episode.outcome)
+            groups.append(episode.group_id)
+    figures: dict[str, Any] = {
+        "episodes": sum(status.values()),
+        "failed": status["failed"],
+        "truncated": status["truncated"],
+        "turns": _mean(turns),
+        "tokens": _mean(tokens),
+        "outcome": _mean(outcomes),
+    }
+    if outcomes and (interval := mean_interval(outcomes, np.random.default_rng(0), groups=groups)) is not None:
+        figures |= {"outcome_low": interval.low, "outcome_high": interval.high}
+    return {name: float(value) for name, value in figures.items()}
+
+
+def _mean(values: list[Any]) -> float:
+    return float(np.mean(values)) if values else float("nan")
+
+
+def outcomes_by_task(played: Run) -> Mapping[str, float]:
+    """Mean outcome of each task's valid episodes."""
+    found: dict[str, list[float]] = {}
+    for entry in played.entries:
+        if entry.outcome is not None:
+            found.setdefault(entry.world_id.rpartition("#")[0], []).append(entry.outcome)
+    return {task: float(np.mean(values)) for task, values in found.items()}

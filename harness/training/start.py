@@ -1,0 +1,180 @@
+"""The policy at step 0: a model is made or loaded, warm-started, and kept in the run folder's `start`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palaestra.agents.chat import Chat
+from palaestra.agents.learners.warm_start import SupervisedLearner, dialogues_to_sequences
+from palaestra.agents.models.loading import LanguageModel, load_language_model, quietly, require_transformers
+from palaestra.agents.shipped import ShippedPolicy
+from palaestra.episodes import Episode
+from palaestra.errors import ConfigError
+from palaestra.harness.manifest import redact
+from palaestra.harness.run_folder import find_runs
+from palaestra.harness.runner import Limits
+from palaestra.harness.schedule import seed_of
+from palaestra.harness.training.collect import Collector
+from palaestra.harness.training.ground import Ground
+from palaestra.harness.training.recipe import Recipe
+from palaestra.harness.training.sampler import TaskSampler
+
+if TYPE_CHECKING:
+    from palaestra.harness.training.listener import Listener
+
+__all__ = ["save_policy", "scripted_episodes", "starting_policy"]
+
+
+def starting_policy(recipe: Recipe, ground: Ground, folder: Path, listener: Listener) -> LanguageModel:
+    """The policy that training begins with; from `folder` where it is already there.
+
+    Args:
+        recipe: The recipe.
+        ground: Its environment.
+        folder: Where it is kept.
+        listener: Is told how the warm start goes.
+
+    Raises:
+        PalaestraError: The model cannot be loaded, has no chat template, or the warm start cannot be done.
+    """
+    require_transformers("Training a language model")
+    section = recipe.model
+    settings = {"device": section.device or None, "dtype": section.dtype or None}
+    if folder.is_dir():
+        loaded = load_language_model(str(folder), **settings)
+        loaded.name = section.name
+        return _in_memory_of_its_own(loaded)
+    if section.name == "small":
+        episodes = _episodes(recipe, ground, listener)
+        loaded = _small(recipe, episodes, settings)
+    else:
+        loaded = load_language_model(section.name, **settings)
+        Chat(loaded.tokenizer)  # says what is missing before anything is played
+        episodes = _episodes(recipe, ground, listener) if _warm(recipe) else []
+    loaded = _in_memory_of_its_own(loaded)
+    if _warm(recipe):
+        _fit(recipe, loaded, episodes, listener)
+    save_policy(loaded, folder)
+    return loaded
+
+
+def save_policy(loaded: LanguageModel, folder: Path) -> None:
+    """Writes model and tokenizer as `transformers:FOLDER` reads them, whole or not at all."""
+    draft = folder.with_name(f".{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    with quietly():
+        without_adapters(loaded.model).save_pretrained(draft)
+        loaded.tokenizer.save_pretrained(draft)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.rename(draft, folder)
+
+
+def without_adapters(model: Any) -> Any:
+    """The model, or a copy of it in which its low-rank adapters have become part of its weights."""
+    import copy
+    import sys
+
+    if not any(name.endswith("base_layer") for name, _ in model.named_modules()) or "peft" not in sys.modules:
+        return model
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    plain = copy.deepcopy(model)
+    adapted = [(name, layer) for name, layer in plain.named_modules() if isinstance(layer, BaseTunerLayer)]
+    for name, layer in adapted:
+        layer.merge()
+        parent, _, own = name.rpartition(".")
+        setattr(plain.get_submodule(parent), own, layer.get_base_layer())
+    if hasattr(plain, "peft_config"):
+        del plain.peft_config
+    return plain
+
+
+def scripted_episodes(recipe: Recipe, ground: Ground, policy: str, count: int, listener: Listener) -> list[Episode]:
+    """Episodes that a policy of the environment plays on the recipe's tasks, going round them as often as needed."""
+    name = ground.card.id.rpartition("/")[2].lower()
+    requests = TaskSampler(ground.task_ids, seed_of(recipe.train.seed, "warm start"), name).draw(count, 1, 0)
+    collector = Collector(
+        ground.make_world,
+        ShippedPolicy(policy),
+        env_id=ground.card.id,
+        env_kwargs=redact(ground.kwargs),
+        seed=recipe.train.seed,
+        slots=1,
+        limits=Limits(retries=recipe.rollout.retries, turns=recipe.rollout.max_turns),
+    )
+    listener.phase("warm start: episodes", count)
+    return collector.collect(requests, lambda episodes: listener.advance())
+
+
+def _warm(recipe: Recipe) -> bool:
+    return recipe.warm_start.episodes > 0 or bool(recipe.warm_start.runs)
+
+
+def _episodes(recipe: Recipe, ground: Ground, listener: Listener) -> list[Episode]:
+    section = recipe.warm_start
+    if section.runs:
+        episodes: list[Episode] = [episode for run in find_runs(section.runs) for episode in run.episodes()]
+    else:
+        # The small model's words come from here, too.
+        episodes = scripted_episodes(recipe, ground, section.policy, section.episodes or 200, listener)
+    kept = [
+        episode
+        for episode in episodes
+        if episode.valid and episode.turns and (not section.solved or episode.outcome == 1.0)
+    ]
+    if not kept:
+        what = f"the runs {', '.join(section.runs)}" if section.runs else f"the policy '{section.policy}'"
+        failed = sum(not episode.valid for episode in episodes)
+        raise ConfigError(
+            f"Of the {len(episodes)} episodes of {what}, {failed} failed and none has outcome 1, so there is nothing "
+            "to learn from. Choose another policy, or set warm_start.solved = false."
+        )
+    return kept
+
+
+def _fit(recipe: Recipe, loaded: LanguageModel, episodes: Sequence[Episode], listener: Listener) -> None:
+    config = recipe.warm_start.learner
+    config = dataclasses.replace(config, seed=seed_of(recipe.train.seed, config.seed, "supervised"))
+    sequences = dialogues_to_sequences(episodes, Chat(loaded.tokenizer), context_window=recipe.rollout.context_window)
+    begun = False
+
+    def progress(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        nonlocal begun
+        if not begun:
+            listener.phase("warm start", steps)
+            begun = True
+        listener.advance(loss=metrics["loss"])
+
+    loaded.model.train()
+    try:
+        SupervisedLearner(loaded.model, config).fit(sequences, progress)
+    finally:
+        loaded.model.eval()
+
+
+def _small(recipe: Recipe, episodes: Sequence[Episode], settings: Mapping[str, Any]) -> LanguageModel:
+    from palaestra.agents.models.small import make_small_model
+
+    texts = [text for episode in episodes for text in _texts(episode)]
+    make: Callable[..., LanguageModel] = make_small_model
+    return make(texts, seed=seed_of(recipe.train.seed, "model"), **settings, **recipe.model.options)
+
+
+def _texts(episode: Episode) -> list[str]:
+    from palaestra.agents.chat import as_text
+
+    return [*map(as_text, episode.observations), *(as_text(turn.action) for turn in episode.turns)]
+
+
+def _in_memory_of_its_own(loaded: LanguageModel) -> LanguageModel:
+    """Every weight in memory that torch has aligned: mapped from a file, products differ in their last bits."""
+    for weights in loaded.model.parameters():
+        weights.data = weights.data.clone()
+    for numbers in loaded.model.buffers():
+        numbers.data = numbers.data.clone()
+    return loaded
