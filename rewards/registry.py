@@ -23,6 +23,7 @@ _REGISTRY: Registry[Any] = Registry(
         "log-sigmoid": "palaestra.rewards.transforms:LogSigmoid",
         "outcome": "palaestra.rewards.outcome:Outcome",
         "rloo": "palaestra.rewards.rloo:LeaveOneOut",
+        "spa": "palaestra.rewards.spa:ProgressAttribution",
         "stratified": "palaestra.rewards.stratified:Stratified",
         "turn-level": "palaestra.rewards.turn_level:TurnLevel",
         "weighted-sum": "palaestra.rewards.weighted_sum:WeightedSum",
