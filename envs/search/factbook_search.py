@@ -83,6 +83,8 @@ class FactbookSearchEnv(SearchEnv):
     | --- | --- | --- | --- |
     | `retriever` | str, Retriever | `"bm25"` | `bm25`, `dense`, `hybrid`, the URL of a retrieval server, or an object |
     | `top_k` | int | `3` | Passages a search returns |
+    | `snippet_chars` | int | `None` | Show of each passage only the stretch of so many characters that fits best |
+    | `brief` | bool | `False` | Leave out instructions and example, for models trained on this dialogue |
     | `split` | str | `"train"` | `train`, `val`, `test` or `all` |
     | `kinds` | sequence | `None` | Only these kinds: `lookup`, `bridge`, `comparison`, `intersection`, ... |
     | `max_hops` | int | `4` | Only questions of at most so many hops |
@@ -114,6 +116,8 @@ class FactbookSearchEnv(SearchEnv):
         *,
         retriever: str | Retriever = "bm25",
         top_k: int = 3,
+        snippet_chars: int | None = None,
+        brief: bool = False,
         split: str = "train",
         kinds: Sequence[str] | None = None,
         max_hops: int = 4,
@@ -141,6 +145,8 @@ class FactbookSearchEnv(SearchEnv):
             questions=tasks.where(kind=wanted, hops=tuple(range(1, max_hops + 1))),
             retriever=retriever,
             top_k=top_k,
+            snippet_chars=snippet_chars,
+            brief=brief,
             split=split,
             score=score,
             support=support,

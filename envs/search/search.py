@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +18,7 @@ from palaestra.envs.search.passages import Passage
 from palaestra.envs.search.policies import SEARCH_POLICIES, modal_answers
 from palaestra.envs.search.question_files import load_questions
 from palaestra.envs.search.retrievers import Hit, Retriever, make_retriever
+from palaestra.envs.search.snippets import snippet
 from palaestra.episodes import TextPart
 from palaestra.errors import ConfigError
 from palaestra.policies import PolicyFactory
@@ -79,6 +81,8 @@ class SearchEnv(LanguageEnv):
     | `questions` | path, iterable | `None` | A question file (HotpotQA, 2WikiMultihopQA, MuSiQue, NQ), or tasks |
     | `retriever` | str, Retriever | `"bm25"` | `bm25`, `dense`, `hybrid`, the URL of a retrieval server, or an object |
     | `top_k` | int | `3` | Passages a search returns |
+    | `snippet_chars` | int | `None` | Show of each passage only the stretch of so many characters that fits best |
+    | `brief` | bool | `False` | Leave out instructions and example, for models trained on this dialogue |
     | `split` | str | `"all"` | `train`, `val`, `test` or `all` |
     | `score` | str | `"em"` | `em` or `f1` |
     | `support` | str | `"auto"` | `always`, `never`, or `auto`: where an answer could be guessed |
@@ -116,6 +120,8 @@ class SearchEnv(LanguageEnv):
         *,
         retriever: str | Retriever = "bm25",
         top_k: int = 3,
+        snippet_chars: int | None = None,
+        brief: bool = False,
         split: str = "all",
         score: Score = "em",
         support: Support = "auto",
@@ -135,11 +141,14 @@ class SearchEnv(LanguageEnv):
             )
         if top_k < 1:
             raise ConfigError(f"top_k is {top_k}; it must be at least 1.")
+        if snippet_chars is not None and snippet_chars < 1:
+            raise ConfigError(f"snippet_chars is {snippet_chars}; it must be at least 1, or None for whole passages.")
         if score not in ("em", "f1"):
             raise ConfigError(f"score is {score!r}; choose 'em' or 'f1'.")
         if support not in ("auto", "always", "never"):
             raise ConfigError(f"support is {support!r}; choose 'auto', 'always' or 'never'.")
         self.top_k, self.score, self.support = top_k, score, support
+        self.snippet_chars, self.brief = snippet_chars, brief
         self.all_tasks = _as_tasks(questions)
         tasks = self.all_tasks.where(split=split)
         for task in self.all_tasks:
@@ -199,6 +208,8 @@ class SearchEnv(LanguageEnv):
         self._retrieved, self._answer = {}, None
 
     def _prompt(self, task: Task) -> str:
+        if self.brief:
+            return f"Question: {task.prompt}"
         return (
             "Answer the question with the help of a search engine. Search as often as you need; you have "
             f"{self.max_turns} turns.\n{self.dialect.instructions(self._tool_list)}\n\n{self._example()}\n\n"
@@ -225,6 +236,11 @@ class SearchEnv(LanguageEnv):
         hits = self.retriever.search([query], self.top_k)[0]
         found = {hit.passage.id: hit.passage.title for hit in hits}
         self._retrieved.update(found)
+        if self.snippet_chars is not None:
+            short = [snippet(hit.passage.text, query, self.snippet_chars, title=hit.passage.title) for hit in hits]
+            hits = [
+                hit._replace(passage=replace(hit.passage, text=text)) for hit, text in zip(hits, short, strict=True)
+            ]
         return ToolOutput((TextPart(_shown(hits)),), {"passages": tuple(found)})
 
     def _give_answer(self, answer: str) -> ToolOutput:
