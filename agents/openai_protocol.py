@@ -26,6 +26,15 @@ __all__ = [
     "retry_after",
 ]
 
+# What servers say of a dialogue that is too long: OpenAI and vLLM, SGLang, llama.cpp.
+_OVERFLOW = (
+    "context_length_exceeded",
+    "maximum context length",
+    "model's context length",
+    "context window",
+    "exceeds the available context",
+)
+
 
 class Retry(Exception):
     """May succeed when tried again.
@@ -131,8 +140,7 @@ def read_error(status: int, text: str, after: float | None) -> Retry | Rejected:
         return QuotaSpent(shown)
     if status in (408, 409, 429) or status >= 500:
         return Retry("model_overloaded" if status == 429 else "model_server_error", shown, after)
-    overflow = ("context_length_exceeded", "maximum context length", "context window", "exceeds the available context")
-    if any(word in folded for word in overflow):
+    if any(word in folded for word in _OVERFLOW):
         return ContextOverflow(shown)
     return Rejected(shown)
 

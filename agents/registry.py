@@ -6,7 +6,8 @@ A spec is `NAME`, `NAME:TARGET`, either with `?option=value&option=value` behind
     policy:NAME                                         any other one
     transformers:smollm2?temperature=0.7                a model in this process
     transformers:/path/of/a/model
-    openai:MODEL@http://localhost:8000/v1?timeout=60    a model behind a server
+    openai:MODEL@http://localhost:8000/v1?timeout=60    a model behind a server, asked for texts
+    server:MODEL@http://localhost:8000?tokenizer=PATH   the same, asked for tokens: vLLM, SGLang, palaestra serve model
 
 A factory takes the target as its first argument, a string, or None where the spec has none, and its options as
 keywords; `register` adds one from another package.
@@ -33,6 +34,7 @@ _REGISTRY: Registry[Agent] = Registry(
         "policy": "palaestra.agents.shipped:make_policy",
         "transformers": "palaestra.agents.transformers_agent:make_transformers_agent",
         "openai": "palaestra.agents.openai_agent:make_openai_agent",
+        "server": "palaestra.agents.server_agent:make_server_agent",
     },
 )
 

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ __all__ = [
     "LanguageModel",
     "dequantised",
     "load_language_model",
+    "load_tokenizer",
+    "make_decoder",
     "pick_device",
     "pick_dtype",
     "quietly",
@@ -43,23 +45,29 @@ class LanguageModel:
 
     def decoder(self) -> Decoder:
         """How its tokens become text, and which end a turn."""
-        tokenizer, special = self.tokenizer, frozenset(self.tokenizer.all_special_ids)
         generation = getattr(self.model, "generation_config", None)
-        ends: set[int] = set()
-        for given in (
-            tokenizer.eos_token_id,
-            self.model.config.eos_token_id,
-            getattr(generation, "eos_token_id", None),
-        ):
-            ends.update([given] if isinstance(given, int) else given or [])
-        # Small models often end with the token that separated documents in their training.
-        ends.update(token for token in special if tokenizer.convert_ids_to_tokens(token) == "<|endoftext|>")
+        return make_decoder(self.tokenizer, self.model.config.eos_token_id, getattr(generation, "eos_token_id", None))
 
-        def decode(ids: Any) -> str:
-            text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            return text
 
-        return Decoder(decode, frozenset(ends), special)
+def make_decoder(tokenizer: Any, *ends: int | Sequence[int] | None) -> Decoder:
+    """How a tokenizer's ids become text, and which end a turn.
+
+    Args:
+        tokenizer: Of transformers; its own end of a text always ends a turn.
+        *ends: Further ids that do, as configurations hold them.
+    """
+    special = frozenset(tokenizer.all_special_ids)
+    found: set[int] = set()
+    for given in (tokenizer.eos_token_id, *ends):
+        found.update([given] if isinstance(given, int) else given or [])
+    # Small models often end with the token that separated documents in their training.
+    found.update(token for token in special if tokenizer.convert_ids_to_tokens(token) == "<|endoftext|>")
+
+    def decode(ids: Any) -> str:
+        text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    return Decoder(decode, frozenset(found), special)
 
 
 def require_transformers(what: str) -> None:
@@ -173,19 +181,56 @@ def load_language_model(name: str, *, device: str | None = None, dtype: str | No
     return LanguageModel(model.to(device=place, dtype=number).eval(), tokenizer, title, precision)
 
 
-def _load(name: str) -> tuple[Any, Any]:
+def load_tokenizer(name: str) -> tuple[Any, Decoder]:
+    """Loads the tokenizer of a model that runs elsewhere, and how its ids become text.
+
+    Args:
+        name: As in `load_language_model`; a folder needs no weights.
+
+    Raises:
+        ConfigError: Nothing can be loaded from there.
+        MissingExtraError: transformers is not installed.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtraError(f"The tokenizer of '{name}'", "transformers")
+    if name == "smollm2":
+        from palaestra.agents.models.smollm2 import load_smollm2
+
+        model, tokenizer = load_smollm2()
+        return tokenizer, make_decoder(tokenizer, model.config.eos_token_id)
+    source, options = _place(name)
+    from transformers import AutoTokenizer, GenerationConfig
+
+    try:
+        with quietly():
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except Exception as error:
+        raise ConfigError(
+            f"transformers cannot load a tokenizer from '{name}': {type(error).__name__}: {error}"
+        ) from error
+    ends = None
+    with contextlib.suppress(Exception), quietly():  # many have none
+        ends = GenerationConfig.from_pretrained(source).eos_token_id
+    return tokenizer, make_decoder(tokenizer, ends)
+
+
+def _place(name: str) -> tuple[str, dict[str, str]]:
+    """What transformers loads from, and its options."""
     path = Path(name).expanduser()
     if not path.exists() and (name.startswith((".", "/", "~")) or name.count("/") != 1):
         raise ConfigError(
-            f"There is no model '{name}'. Use transformers:smollm2, the path of a folder written by save_pretrained, "
-            "of a .gguf file, or a name on the model hub such as 'organisation/model'."
+            f"There is no model '{name}'. Use smollm2, the path of a folder written by save_pretrained, of a .gguf "
+            "file, or a name on the model hub such as 'organisation/model'."
         )
+    if path.is_file():
+        return str(path.parent), {"gguf_file": path.name}
+    return (str(path) if path.exists() else name), {}
+
+
+def _load(name: str) -> tuple[Any, Any]:
+    source, options = _place(name)
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if path.is_file():
-        source, options = str(path.parent), {"gguf_file": path.name}
-    else:
-        source, options = (str(path) if path.exists() else name), {}
     try:
         with quietly():
             tokenizer = AutoTokenizer.from_pretrained(source, **options)

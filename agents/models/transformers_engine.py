@@ -142,6 +142,8 @@ class TransformersEngine:
     def load_weights(self, named_tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
         """See `RolloutEngine.load_weights`."""
         tensors = dict(named_tensors)
+        if self.model is None:
+            raise _closed()
         state = self.model.state_dict()
         for name, tensor in tensors.items():
             if name not in state:

@@ -67,6 +67,10 @@ class Turn:
             return self._result(decoder.decode(self._visible), "length", version)
         return None
 
+    def end(self, reason: str, decoder: Decoder, version: int) -> GenerationResult:
+        """What there is so far, as the result of a turn that something else ended."""
+        return self._result(decoder.decode(self._visible), reason, version)
+
     def overflow(self, version: int) -> GenerationResult:
         """The result of a turn for which the window has no room."""
         return self._result("", "context_overflow", version)

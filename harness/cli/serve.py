@@ -43,3 +43,65 @@ def retriever(retriever: str, corpus: Path | None, host: str, port: int, top_k: 
         click.echo(f"Serving {len(passages)} passages by {made.name} at {address} (Ctrl-C ends it)")
 
     serve(made, host, port, corpus=passages, topk=top_k, ready=ready)
+
+
+@command.command("model")
+@click.argument("model", metavar="MODEL")
+@click.option("--name", help="What clients call it.  [default: MODEL]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=8000, show_default=True, help="0 for any that is free.")
+@click.option("--device", help="cpu, cuda, ...  [default: CUDA where there is one]")
+@click.option("--dtype", help="float32, bfloat16 or float16.  [default: bfloat16 on CUDA, else float32]")
+@click.option("--context-window", type=int, help="Most tokens of a dialogue.  [default: the model's, at most 4096]")
+@click.option("--max-batch", default=16, show_default=True, help="Most requests sampled together; more wait.")
+@click.option("--kv-cache-gb", default=2.0, show_default=True, help="Bound on the memory of keys and values, in GiB.")
+@click.option("--weights", type=click.Path(path_type=Path, file_okay=False), help="A folder from which clients may "
+              "have new weights loaded.  [default: none]")  # fmt: skip
+def model(
+    model: str,
+    name: str | None,
+    host: str,
+    port: int,
+    device: str | None,
+    dtype: str | None,
+    context_window: int | None,
+    max_batch: int,
+    kv_cache_gb: float,
+    weights: Path | None,
+) -> None:
+    r"""Serve a language model in OpenAI's protocol, with token ids, until interrupted.
+
+    MODEL is smollm2, a folder written by save_pretrained, a .gguf file, or a name on the model hub. Others ask it at
+    /v1/completions and /v1/chat/completions; token ids and log-probabilities are exactly those that were sampled.
+
+    \b
+    Examples:
+      palaestra serve model smollm2
+      palaestra serve model runs/warm/model --name mine --port 8001
+      palaestra run palaestra/FactbookSearch-v0 --agent server:smollm2@http://127.0.0.1:8000
+    """
+    from palaestra.agents.models.engine_server import create_app
+    from palaestra.agents.models.loading import load_language_model
+    from palaestra.agents.transformers_agent import make_engine
+    from palaestra.serving import serve_app
+
+    loaded = load_language_model(model, device=device, dtype=dtype)
+    engine = make_engine(loaded, context_window=context_window, max_batch=max_batch, kv_cache_gb=kv_cache_gb)
+    known, vocabulary = name or model, int(loaded.model.config.vocab_size)
+    app = create_app(
+        engine,
+        loaded.tokenizer,
+        engine.decoder,
+        name=known,
+        window=engine.window,
+        vocabulary=vocabulary,
+        weights=weights,
+    )
+
+    def ready(address: str) -> None:
+        click.echo(f"Serving {loaded.name} ({loaded.precision}) as '{known}' at {address} (Ctrl-C ends it)")
+
+    try:
+        serve_app("The model server", app, host, port, ready=ready)
+    finally:
+        engine.close()
