@@ -52,6 +52,7 @@ class GroupPolicyConfig:
         eps_low: Lower clip; None takes the objective's own.
         eps_high: Upper clip; None takes the objective's own.
         beta: Coefficient of the KL to the reference; 0 for none.
+        unbiased_kl: Whether the KL's gradient is that of KL(policy || reference); see the objectives.
         truncated_importance: C of the weights min(pi_old / pi_sampler, C); 0 for none.
         max_length: Dr. GRPO's constant length; needed there only.
         temperature: Of the policy that is trained: that at which it is sampled.
@@ -81,6 +82,7 @@ class GroupPolicyConfig:
     eps_low: float | None = None
     eps_high: float | None = None
     beta: float = 0.0
+    unbiased_kl: bool = False
     truncated_importance: float = 2.0
     max_length: int | None = None
     temperature: float = 1.0
@@ -124,6 +126,7 @@ class GroupPolicyConfig:
             beta=self.beta,
             max_length=self.max_length,
             truncated_importance=self.truncated_importance or None,
+            unbiased_kl=self.unbiased_kl,
         )
 
 

@@ -20,7 +20,9 @@ With rho_it = exp(log pi - log pi_old), A the advantage, o_i the sampled tokens 
 | `gspo_token` | the same value, each token with a gradient of its own | 1 / (N |o_i|) | 3e-4, 4e-4   |
 | `rloo`       | -rho A                                    | 1 / N               | none             |
 
-plus beta * KL(pi || reference) by the k3 estimator, which no importance weight and no clip touches.
+plus beta * KL(pi || reference) by the k3 estimator, which no truncated weight and no clip touches. Differentiated as it
+stands, as in GRPO's paper, k3 has the gradient of the other direction of the KL; `unbiased_kl` multiplies it by the
+ratio, gradient included, which makes it that of KL(pi || reference) (DeepSeek-V3.2, arXiv 2512.02556; TRL's default).
 
 Sources: GRPO, Shao et al. 2024 (arXiv 2402.03300); Dr. GRPO, Liu et al. 2025 (arXiv 2503.20783); DAPO, Yu et al. 2025
 (arXiv 2503.14476); GSPO, Zheng et al. 2025 (arXiv 2507.18071); RLOO, Ahmadian et al. 2024 (arXiv 2402.14740); k3,
@@ -77,6 +79,7 @@ class ObjectiveConfig:
         max_length: Dr. GRPO's constant L_max, the most tokens that a rollout may sample; needed there only.
         truncated_importance: C of the weights min(pi_old / pi_sampler, C) for samples whose sampler was not quite
             pi_old (an older version, another engine, another precision); None leaves them out.
+        unbiased_kl: Whether the KL's estimate is multiplied by the ratio; see above.
 
     Raises:
         UnknownNameError: There is no such objective.
@@ -89,6 +92,7 @@ class ObjectiveConfig:
     beta: float = 0.0
     max_length: int | None = None
     truncated_importance: float | None = 2.0
+    unbiased_kl: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in get_args(Objective):
@@ -258,7 +262,7 @@ def policy_loss(
         divergence = kl_k3(within(logprobs), within(ref_logprobs))
         metrics["kl"] = divergence.detach().sum()
         if config.beta > 0:
-            token_loss = token_loss + config.beta * divergence
+            token_loss = token_loss + config.beta * (divergence * ratio if config.unbiased_kl else divergence)
     loss = (within(token_loss.expand_as(mask)) * weights[:, None]).sum()
     return loss, metrics
 

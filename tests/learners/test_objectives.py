@@ -211,6 +211,32 @@ def test_k3_is_unbiased_and_never_negative():
     assert float((policy.exp() * estimates).sum()) == pytest.approx(float((policy.exp() * (policy - reference)).sum()))
 
 
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_the_gradient_of_the_kl(unbiased):
+    """The expectation over all five tokens: of KL(pi || ref) with the ratio, of KL(ref || pi) as it stands."""
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, generator=rng, dtype=torch.float64).requires_grad_()
+    reference = torch.log_softmax(torch.randn(5, generator=rng, dtype=torch.float64), 0)
+    policy = torch.log_softmax(logits, 0)
+    config = ObjectiveConfig("rloo", beta=1.0, unbiased_kl=unbiased)
+    column = policy[:, None]  # five rollouts of one token
+    chances = policy.detach().exp()
+    loss, _ = policy_loss(
+        column,
+        column.detach(),
+        torch.zeros(5),
+        torch.ones(5, 1, dtype=torch.bool),
+        config,
+        reference[:, None],
+        weights=chances,
+    )
+    (found,) = torch.autograd.grad(loss, logits)
+    policy = torch.log_softmax(logits, 0)
+    forward, reverse = (reference.exp() * (reference - policy)).sum(), (policy.exp() * (policy - reference)).sum()
+    (expected,) = torch.autograd.grad(reverse if unbiased else forward, logits)
+    assert torch.allclose(found, expected, atol=1e-12)
+
+
 @given(st.lists(st.integers(0, 60), min_size=1), st.integers(1, 40))
 def test_overlong_penalty(lengths, buffer):
     penalties = overlong_penalty(lengths, 40, buffer)
