@@ -56,3 +56,8 @@ def test_what_does_not_fit_is_an_error():
     with pytest.raises(ConfigError, match=r"no turn on which its value 1\.0"):
         lift(np.ones(1), "episode", "turn", _episode([]))
     assert lift(np.zeros(1), "episode", "token", _episode([])).shape == (0,)
+
+
+def test_what_is_not_known_of_a_silent_turn_needs_no_token(make_episode, speak):
+    episode = make_episode([speak(0, 0), speak(1, 2), speak(2, 1)])
+    np.testing.assert_array_equal(lift(np.array([np.nan, np.nan, 1.0]), "turn", "token", episode), [0.0, np.nan, 1.0])
