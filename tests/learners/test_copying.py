@@ -62,7 +62,6 @@ def test_names_change_all_through_and_nothing_else_does():
         assert f"(Title: {country}: Geography) highest point: {peak} " in found
         assert end == "The answer was noted."
         assert episode.turns[1].action != new.turns[1].action
-        assert renamed(episode, rng, keep, share=0.0) == episode or new.outcome == 1.0
 
 
 def test_without_a_share_nothing_changes_and_pictures_are_refused():
