@@ -33,7 +33,10 @@ from palaestra.episodes import Episode
 from palaestra.errors import DiskFull, RecordError
 from palaestra.records import decode_episode, dump_line, encode_episode
 
-__all__ = ["Entry", "Run", "RunWriter", "find_runs", "lock_folder", "write_json"]
+__all__ = ["TRAINING", "Entry", "Run", "RunWriter", "find_runs", "is_training", "lock_folder", "write_json"]
+
+TRAINING = "training"
+"""The `kind` in the manifest of a training run."""
 
 _TIMINGS_HELD = 64  # worlds
 
@@ -149,6 +152,11 @@ class Run:
             self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RecordError(f"{manifest} is not JSON ({error}); restore it from a copy.") from error
+        if self.manifest.get("kind") == TRAINING:
+            raise RecordError(
+                f"{self.path} is a training run. Its evaluations are runs: {self.path / 'eval' / 'step-N'}. "
+                f"Compare training runs by: palaestra compare {self.path} ..."
+            )
         self.blobs = FolderBlobs(self.path / "blobs")
         self.attempts, self.good_size, self.torn = _scan(self.path / "episodes.jsonl")
         last = {entry.world_id: entry.attempt for entry in self.attempts}
@@ -249,6 +257,14 @@ def _near(path: Path) -> str:
     return f"It contains runs, though: {', '.join(inside[:10])}." if inside else ""
 
 
+def is_training(folder: Path) -> bool:
+    """Whether a folder holds a training run."""
+    try:
+        return bool(json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("kind") == TRAINING)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def find_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Run]:
     """The runs at, or directly below, each path.
 
@@ -258,6 +274,7 @@ def find_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Run]:
     runs: list[Run] = []
     for path in map(Path, paths):
         below = [] if (path / "manifest.json").is_file() else sorted(path.glob("*/manifest.json"))
+        below = [child for child in below if not is_training(child.parent)]
         runs.extend(Run(child.parent) for child in below)
         if not below:
             runs.append(Run(path))

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from palaestra.errors import ConfigError
 from palaestra.harness.report import charts
 from palaestra.harness.report.facts import AgentFacts, gather
-from palaestra.harness.report.figures import Figures, Score, figures_of
+from palaestra.harness.report.figures import Figures, figures_of
 from palaestra.harness.report.origin import origin_of, shown_manifest, stopped
 from palaestra.harness.report.run import ReportRun
-from palaestra.harness.report.statistics import Interval
-from palaestra.harness.report.svg import COLOURS, number
-from palaestra.harness.report.text import fold, jsonable, readable
+from palaestra.harness.report.svg import COLOURS
+from palaestra.harness.report.templates import make_templates
+from palaestra.harness.report.text import jsonable, readable
 from palaestra.harness.report.transcripts import Choice, choose, view_of
 from palaestra.harness.run_folder import Run, write_json
 
@@ -119,19 +115,9 @@ class _Page:
     """
 
     def __init__(self, figures: Figures, max_bytes: int) -> None:
-        here = files(__package__)
-        self.environment = jinja2.Environment(
-            loader=jinja2.FunctionLoader(lambda name: (here / name).read_text(encoding="utf-8")),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=_finalized,
-        )
-        style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+        self.environment = make_templates(script=True)
         colours = {row.agent: index % COLOURS for index, row in enumerate(figures.summary)}
         self.figures, self.max_bytes, self.colours = figures, max_bytes, colours
-        self.environment.filters.update(number=_number, score=_score, interval=_interval, count=_count, fold=fold)
         self.environment.globals.update(
             figures=figures,
             colours=colours,
@@ -144,9 +130,6 @@ class _Page:
                 "turns": Markup(charts.turns(figures, colours)),
                 "rewards": {name: Markup(text) for name, text in charts.rewards(figures).items()},
             },
-            style=Markup(style),
-            script=Markup(script),
-            policy=_policy(style, script),
         )
 
     def render(self, template: str, **values: Any) -> str:
@@ -202,35 +185,3 @@ class _Page:
 def _order(agents: Sequence[AgentFacts]) -> dict[str, None]:
     """World ids in the order in which they are shown."""
     return dict.fromkeys(episode.world_id for agent in agents for episode in agent.episodes)
-
-
-def _finalized(value: Any) -> Any:
-    return readable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else number(value)
-
-
-def _count(value: int) -> str:
-    return f"{value:,}"
-
-
-def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"[{number(interval.low)}, {number(interval.high)}]"
-
-
-def _score(score: Score | None) -> str:
-    return "–" if score is None else number(score.mean)
-
-
-def _policy(style: str, script: str) -> str:
-    """A content security policy under which the page can load nothing and run no script but its own."""
-
-    def digest(text: str) -> str:
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest(style)}'; "
-        f"script-src 'sha256-{digest(script)}'; base-uri 'none'; form-action 'none'"
-    )

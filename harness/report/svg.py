@@ -135,7 +135,12 @@ def histogram(rows: Sequence[tuple[str, int, Sequence[int]]], bins: Sequence[tup
 
 
 def line_chart(
-    lines: Mapping[str, Points], *, title: str, x_title: str, bounds: tuple[float, float] | None = None
+    lines: Mapping[str, Points],
+    *,
+    title: str,
+    x_title: str,
+    bounds: tuple[float, float] | None = None,
+    bands: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
 ) -> str:
     """Lines over a common axis, each with its name below; the first in the colour of text, the others in colours.
 
@@ -144,10 +149,13 @@ def line_chart(
         title: Says what is shown, for those who cannot see it.
         x_title: What the horizontal axis counts.
         bounds: Lowest and highest y to span, where charts are to be compared; fitted where None.
+        bands: For some of the names, (x, low, high) of an interval, drawn behind its line.
     """
+    bands = bands or {}
     shown = {name: points for name, points in lines.items() if points}
     xs = [x for points in shown.values() for x, _ in points] or [0.0]
     ys = [y for points in shown.values() for _, y in points] or [0.0]
+    ys += [end for band in bands.values() for _, low, high in band for end in (low, high)]
     low, high = bounds or (min(ys), max(ys))
     low, high = min(0.0, low), max(0.0, high)
     ticks = [tick for tick in nice_ticks(low, high) if low <= tick <= high] or [0.0]
@@ -159,6 +167,10 @@ def line_chart(
     marks = _marks(min(xs), max(xs))
     parts += [_text(x(mark), 144, number_of_turn(mark), "tick", "middle") for mark in marks]
     parts.append(_text(WIDTH - 10, 159, x_title, "tick", "end"))
+    for name, band in bands.items():
+        edge = [(a, high) for a, _, high in band] + [(a, low) for a, low, _ in reversed(band)]
+        outline = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in edge)
+        parts.append(f'<polygon class="band {colours[name]}" points="{outline}"></polygon>')
     for name, points in shown.items():
         colour = colours[name]
         path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)

@@ -18,7 +18,7 @@ from palaestra.episodes import Episode
 from palaestra.errors import ConfigError, RecordError
 from palaestra.harness import manifest as manifests
 from palaestra.harness.lockstep import LockstepRunner
-from palaestra.harness.run_folder import lock_folder, write_json
+from palaestra.harness.run_folder import TRAINING, lock_folder, write_json
 from palaestra.harness.runner import Limits, Runner
 from palaestra.harness.schedule import seed_of
 from palaestra.harness.training.checkpoint import Checkpoints
@@ -37,10 +37,7 @@ from palaestra.rewards.base import CreditLevel, Models
 from palaestra.rewards.credit_batch import credit_batch
 from palaestra.tokens import token_sequences
 
-__all__ = ["KIND", "Trained", "Trainer", "train"]
-
-KIND = "training"
-"""What a training run's manifest says of its kind."""
+__all__ = ["Trained", "Trainer", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +153,7 @@ class Trainer:
         self.credit: Any = credit
         self.advantage: Any = advantage
         details = details_of(policy, self.engine)
-        name = f"transformers:{policy.name}"
+        name = f"transformers:{recipe.model.name}"
 
         def agent(temperature: float, top_p: float) -> TransformersAgent:
             return TransformersAgent(
@@ -351,7 +348,7 @@ def _manifest_before(folder: Path, recipe: Recipe, resume: bool) -> Mapping[str,
         before: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecordError(f"{place} is not JSON ({error}); restore it from a copy.") from error
-    if before.get("kind") != KIND:
+    if before.get("kind") != TRAINING:
         raise ConfigError(f"{folder} holds a run of another kind. Choose another folder with --out.")
     if not resume and not Checkpoints(folder / "checkpoints").steps():
         return None  # it ended before it began
@@ -371,7 +368,7 @@ def _manifest(recipe: Recipe, before: Mapping[str, Any] | None) -> dict[str, Any
     session = {"started": manifests.now(), "machine": manifests.machine(), "packages": manifests.packages()}
     return {
         "schema": 1,
-        "kind": KIND,
+        "kind": TRAINING,
         "name": recipe.name,
         "recipe": recipe.to_json(),
         "seed": recipe.train.seed,

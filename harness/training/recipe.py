@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from palaestra.agents.learners.group_policy import GroupPolicyConfig
 from palaestra.agents.learners.warm_start import SupervisedConfig
+from palaestra.agents.models.small import SmallConfig
 from palaestra.errors import ConfigError
 from palaestra.harness.training.typed import Source, from_table, read_source, to_table, write_toml
 
@@ -58,13 +59,13 @@ class ModelSection:
             model as `save_pretrained` writes it.
         device: `cpu`, `cuda`, ...; "" for CUDA where there is one.
         dtype: `float32` or `bfloat16`; "" for bfloat16 on CUDA and float32 elsewhere.
-        options: Of the small model.
+        small: Sizes of the small model. Its seed is combined with that of the run.
     """
 
     name: str = "small"
     device: str = ""
     dtype: Literal["", "float32", "bfloat16"] = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    small: SmallConfig = field(default_factory=SmallConfig)
 
 
 @dataclass(frozen=True, slots=True)

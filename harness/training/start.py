@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palaestra.agents.chat import Chat
+from palaestra.agents.chat import Chat, as_text
 from palaestra.agents.learners.warm_start import SupervisedLearner, dialogues_to_sequences
 from palaestra.agents.models.loading import LanguageModel, load_language_model, quietly, require_transformers
+from palaestra.agents.models.small import make_small_model
 from palaestra.agents.shipped import ShippedPolicy
 from palaestra.episodes import Episode
 from palaestra.errors import ConfigError
@@ -51,12 +52,13 @@ def starting_policy(recipe: Recipe, ground: Ground, folder: Path, listener: List
         return _in_memory_of_its_own(loaded)
     if section.name == "small":
         episodes = _episodes(recipe, ground, listener)
-        loaded = _small(recipe, episodes, settings)
+        loaded = _small(recipe, episodes, folder.with_name(".small"), settings)
     else:
         loaded = load_language_model(section.name, **settings)
         Chat(loaded.tokenizer)  # says what is missing before anything is played
         episodes = _episodes(recipe, ground, listener) if _warm(recipe) else []
     loaded = _in_memory_of_its_own(loaded)
+    shutil.rmtree(folder.with_name(".small"), ignore_errors=True)
     if _warm(recipe):
         _fit(recipe, loaded, episodes, listener)
     save_policy(loaded, folder)
@@ -157,17 +159,19 @@ def _fit(recipe: Recipe, loaded: LanguageModel, episodes: Sequence[Episode], lis
         loaded.model.eval()
 
 
-def _small(recipe: Recipe, episodes: Sequence[Episode], settings: Mapping[str, Any]) -> LanguageModel:
-    from palaestra.agents.models.small import make_small_model
-
-    texts = [text for episode in episodes for text in _texts(episode)]
-    make: Callable[..., LanguageModel] = make_small_model
-    return make(texts, seed=seed_of(recipe.train.seed, "model"), **settings, **recipe.model.options)
+def _small(
+    recipe: Recipe, episodes: Sequence[Episode], draft: Path, settings: Mapping[str, str | None]
+) -> LanguageModel:
+    config = recipe.model.small
+    config = dataclasses.replace(config, seed=seed_of(recipe.train.seed, config.seed, "model"))
+    with quietly():
+        make_small_model((text for episode in episodes for text in _texts(episode)), draft, config)
+    loaded = load_language_model(str(draft), device=settings["device"], dtype=settings["dtype"])
+    loaded.name = "small"
+    return loaded
 
 
 def _texts(episode: Episode) -> list[str]:
-    from palaestra.agents.chat import as_text
-
     return [*map(as_text, episode.observations), *(as_text(turn.action) for turn in episode.turns)]
 
 

@@ -97,7 +97,15 @@ class Mute(Letters):
         )
 
 
-for _name in ("Letters", "Mute"):
+class Silence(Letters):
+    """The same, but nobody is heard: every outcome is 0."""
+
+    def _step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        observation, _, ended, cut, info = super()._step(action)
+        return observation, 0.0, ended, cut, {**info, **({"outcome": 0.0} if ended else {})}
+
+
+for _name in ("Letters", "Mute", "Silence"):
     palaestra.register(
         EnvCard(
             id=f"training/{_name}-v0",

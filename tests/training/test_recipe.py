@@ -109,7 +109,7 @@ def test_an_override_that_cannot_work_is_shown_as_it_was_written(tmp_path):
         ConfigError, match=r"--set learner\.lrr=1: there is no 'lrr' in \[learner\]\. Did you mean 'lr'"
     ):
         load_recipe(path, ["learner.lrr=1"])
-    with pytest.raises(ConfigError, match="--set rollout.group_size=many: .*whole number.*many"):
+    with pytest.raises(ConfigError, match=r"--set rollout\.group_size=many: .*whole number.*many"):
         load_recipe(path, ["rollout.group_size=many"])
     with pytest.raises(ConfigError, match=r"write --set SECTION\.KEY=VALUE"):
         load_recipe(path, ["learner.lr"])
