@@ -395,6 +395,7 @@ class GroupPolicyLearner:
                 torch.tensor([weighted[index][1] for index in part], device=device),
             )
             loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.collect()
             total += float(loss.detach())
             assert entropies is not None
             drift = torch.where(mask, (current - sampler).abs(), 0.0) if first else torch.zeros(1, device=device)

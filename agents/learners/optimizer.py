@@ -78,8 +78,10 @@ class GuardedAdamW:
         """
         import torch
 
-        gradients = {name: weights.grad for name, weights in self.named.items() if weights.grad is not None}
-        norm = float(torch.nn.utils.get_total_norm([gradient.float() for gradient in gradients.values()]))
+        self.collect()
+        gradients = {name: copy.grad for name, copy in self.copies.items() if copy.grad is not None}
+        norms = [torch.linalg.vector_norm(gradient) for gradient in gradients.values()]
+        norm = float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
         if not norm < float("inf"):
             broken = [name for name, gradient in gradients.items() if not bool(torch.isfinite(gradient).all())]
             self.forget()
@@ -92,11 +94,9 @@ class GuardedAdamW:
                 f"{what}: the norm of the whole gradient is infinite. No weight was changed. Lower lr."
             )
         factor = 1.0 if self.grad_clip is None else min(1.0, self.grad_clip / (norm + 1e-6))
-        for name, gradient in gradients.items():
-            copy = self.copies[name]
-            copy.grad = gradient if copy is self.named[name] else gradient.float()
-            if factor < 1.0:
-                copy.grad.mul_(factor)
+        if factor < 1.0:
+            for gradient in gradients.values():
+                gradient.mul_(factor)
         for group in self.adamw.param_groups:
             group["lr"] = self.lr * scale
         self.adamw.step()
@@ -107,6 +107,17 @@ class GuardedAdamW:
         self.forget()
         self.steps += 1
         return norm
+
+    def collect(self) -> None:
+        """Adds the gradients of weights in half precision to those of their copies: sums of many need float32.
+
+        To be called after every backward pass but the last, whose gradients `step` collects.
+        """
+        for name, weights in self.named.items():
+            copy = self.copies[name]
+            if copy is not weights and weights.grad is not None:
+                gradient, weights.grad = weights.grad, None
+                copy.grad = gradient.float() if copy.grad is None else copy.grad.add_(gradient)
 
     def forget(self) -> None:
         """Takes all gradients away, and their memory."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_output_layer", "checkpointed", "token_logprobs"]
 
+_LOGITS = 1 << 25
+
 
 def token_logprobs(
     model: Any,
@@ -26,7 +28,7 @@ def token_logprobs(
     *,
     temperature: float = 1.0,
     entropy: bool = False,
-    chunk: int = 256,
+    chunk: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Logarithms of softmax(logits / temperature) at each token that the mask picks, given all tokens before it.
 
@@ -37,7 +39,7 @@ def token_logprobs(
         mask: bool (B, L), which tokens are asked for; the first of a sequence has nothing before it and may not be.
         temperature: Above 0.
         entropy: Whether the entropy of each of these distributions is wanted, without gradient.
-        chunk: Most positions that meet the vocabulary at once.
+        chunk: Most positions that meet the vocabulary at once; by default so many that their logits take 128 MiB.
 
     Returns:
         float32 (B, L), 0 outside the mask, and the entropies in nats in the same shape, or None.
@@ -61,6 +63,7 @@ def token_logprobs(
             spread = _entropy(logits, total) if entropy else torch.zeros_like(total)
         return scores, spread
 
+    chunk = chunk or max(1, _LOGITS // int(model.config.vocab_size))
     again = torch.is_grad_enabled() and len(targets) > chunk
     pieces = []
     for part, tokens in zip(torch.split(picked, chunk), torch.split(targets, chunk), strict=True):

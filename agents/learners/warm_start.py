@@ -162,7 +162,7 @@ class SupervisedLearner:
             for start in range(0, len(kept), config.batch_size):
                 batch = [kept[index] for index in order[start : start + config.batch_size]]
                 what = f"Supervised step {len(history) + 1}"
-                loss, tokens = self._losses(batch, what, backward=True)
+                loss, tokens = self._losses(batch, what, optimizer)
                 scale = self._scale(len(history), steps)
                 norm = optimizer.step(scale, what)
                 history.append(
@@ -184,14 +184,16 @@ class SupervisedLearner:
         if not kept:
             return {"loss": float("nan"), "tokens": 0.0}
         with torch.no_grad():
-            loss, tokens = self._losses(kept, "Evaluation", backward=False)
+            loss, tokens = self._losses(kept, "Evaluation")
         return {"loss": loss, "tokens": tokens}
 
-    def _losses(self, batch: Sequence[TokenSequence], what: str, *, backward: bool) -> tuple[float, float]:
-        """Mean over the tokens of a step, and how many they are; gradients are accumulated where asked for."""
+    def _losses(
+        self, batch: Sequence[TokenSequence], what: str, optimizer: GuardedAdamW | None = None
+    ) -> tuple[float, float]:
+        """Mean over the tokens of a step, and how many they are; gradients are accumulated for the optimizer."""
         tokens = sum(int(sequence.loss_mask[1:].sum()) for sequence in batch)
         total = 0.0
-        with checkpointed(self.model, backward and self.config.gradient_checkpointing):
+        with checkpointed(self.model, optimizer is not None and self.config.gradient_checkpointing):
             for part in micro_batches([len(sequence) for sequence in batch], self.config.max_tokens):
                 columns = padded([batch[index] for index in part], ("ids", "loss_mask"), self.model.device)
                 mask = columns["loss_mask"]
@@ -200,8 +202,8 @@ class SupervisedLearner:
                     scores, _ = token_logprobs(self.model, columns["ids"], mask)
                 loss = -scores.sum() / tokens
                 if not math.isfinite(value := float(loss.detach())):
-                    for weights in self.model.parameters():
-                        weights.grad = None
+                    if optimizer is not None:
+                        optimizer.forget()
                     where = broken_weights(self.model)
                     raise NotFiniteError(
                         f"{what}: the log-probabilities are not finite"
@@ -209,8 +211,9 @@ class SupervisedLearner:
                         + ". No weight was changed. Lower lr, or compute in a wider dtype."
                     )
                 total += value
-                if backward:
+                if optimizer is not None:
                     loss.backward()  # type: ignore[no-untyped-call]
+                    optimizer.collect()
         return total, float(tokens)
 
     def _scale(self, step: int, steps: int) -> float:

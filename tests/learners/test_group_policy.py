@@ -10,6 +10,7 @@ import torch
 
 from palaestra.agents.learners.batch import PolicySequence, policy_sequences
 from palaestra.agents.learners.group_policy import GroupPolicyConfig, GroupPolicyLearner
+from palaestra.agents.learners.optimizer import GuardedAdamW
 from palaestra.agents.models.engine import GenerationRequest
 from palaestra.agents.models.transformers_engine import TransformersEngine
 from palaestra.agents.models.turns import Decoder
@@ -82,6 +83,19 @@ def test_the_token_budget_does_not_change_the_gradient(make_model, objective):
                 assert gap <= 1e-5 * max(1.0, float(size)), (budget, name)
             assert metrics == pytest.approx(reference[1], rel=1e-4, abs=1e-6)
     assert max(float(gradient.abs().max()) for gradient in reference[0].values()) > 1e-3
+
+
+def test_half_precision_sums_its_micro_batches_in_full():
+    """1 + 512 / 512 is 2; in bfloat16, 1 + 1 / 512 is 1, however often."""
+    layer = torch.nn.Linear(1, 1, bias=False).to(torch.bfloat16)
+    optimizer = GuardedAdamW(layer, lr=1e-3)
+    for value in [1.0] + [1 / 512] * 512:
+        layer(torch.tensor([[value]], dtype=torch.bfloat16)).sum().backward()
+        optimizer.collect()
+    assert optimizer.copies["weight"].grad.item() == 2.0
+    assert optimizer.step(1.0, "here") == 2.0
+    assert optimizer.copies["weight"].grad is None
+    assert layer.weight.item() == optimizer.copies["weight"].bfloat16().item()
 
 
 def test_an_update_is_adamw_on_the_papers_loss(make_model):

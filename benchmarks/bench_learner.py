@@ -1,0 +1,234 @@
+"""Seconds of a training step, rollout and update, against TRL's GRPOTrainer: SmolLM2 in float32, GRPO without KL.
+
+    python benchmarks/bench_learner.py [--rounds 7] [--out benchmarks/results/learner.json]
+
+A step samples 8 completions of exactly 64 tokens of one prompt at temperature 1 and makes one AdamW step on all 8. Both
+sides see the same prompts through the same chat template and reward alike; neither recomputes activations. Each side
+has a process of its own that holds the model throughout; the steps alternate, and ratios are of medians over rounds.
+Memory is the peak of the resident set from the end of the first step on (the first allocates Adam's moments).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+COMPLETIONS, TOKENS, LR = 8, 64, 1e-6
+PROMPT = (
+    "Read this, then answer in a few words. The country lies in the middle of the continent and borders seven others. "
+    "Its longest river rises in the mountains of the north, crosses three provinces, and reaches the sea in a wide "
+    "delta two hundred kilometres east of the capital. Wheat, barley and sugar beets are grown in the plains, and half "
+    "of the exports are machines. Question {number}: how many provinces does the river cross?"
+)
+
+
+def prompt_of(number: int) -> list[dict[str, str]]:
+    return [{"role": "user", "content": PROMPT.format(number=number)}]
+
+
+def reward_of(text: str) -> float:
+    """Of any text a number that differs between texts."""
+    return zlib.crc32(text.encode()) / 2**32
+
+
+def memory() -> float:
+    """Peak of the resident set in GiB since the last `forget_peak`."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 2**20
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+class Server:
+    """Does a step whenever it is told to, on the other side of a pipe."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.pipe = os.fdopen(os.dup(1), "w")  # whatever else is printed goes to stderr
+        os.dup2(2, 1)
+
+    def wait(self) -> None:
+        if not sys.stdin.readline():
+            os._exit(0)
+        self.start = time.perf_counter()
+
+    def report(self, **more: Any) -> None:
+        line = {"seconds": time.perf_counter() - self.start, "peak_gib": memory(), **more}
+        if self.steps == 0:
+            forget_peak()
+        self.steps += 1
+        print(json.dumps(line), file=self.pipe, flush=True)
+
+
+def serve_palaestra(server: Server) -> None:
+    import numpy as np
+
+    from palaestra.agents.chat import Chat
+    from palaestra.agents.learners.batch import PolicySequence
+    from palaestra.agents.learners.group_policy import GroupPolicyConfig, GroupPolicyLearner
+    from palaestra.agents.models.engine import GenerationRequest
+    from palaestra.agents.models.loading import load_language_model
+    from palaestra.agents.models.transformers_engine import TransformersEngine
+    from palaestra.agents.models.turns import Decoder
+    from palaestra.rewards.advantages import group_normalized
+
+    loaded = load_language_model("smollm2", device="cpu", dtype="float32")
+    decoder = loaded.decoder()
+    # No end token: every turn samples its full length.
+    engine = TransformersEngine(loaded.model, Decoder(decoder.decode, frozenset(), decoder.special_ids), max_batch=8)
+    chat, learner = Chat(loaded.tokenizer), GroupPolicyLearner(loaded.model, GroupPolicyConfig(lr=LR))
+    step = 0
+    while True:
+        server.wait()
+        context = np.array(chat.opening([("user", PROMPT.format(number=step))]), np.int32)
+        requests = [
+            GenerationRequest(f"{step}/{k}", context, COMPLETIONS * step + k, max_new_tokens=TOKENS)
+            for k in range(COMPLETIONS)
+        ]
+        results = engine.generate(requests)
+        for request in requests:
+            engine.release(request.conversation)
+        rollout = time.perf_counter() - server.start
+        assert all(len(result.token_ids) == TOKENS for result in results)
+        rewards = np.array([reward_of(result.text) for result in results])
+        advantages = group_normalized(rewards, np.zeros(COMPLETIONS, np.int64), np.ones(COMPLETIONS, bool))
+        sequences = []
+        for k, result in enumerate(results):
+            ids = np.r_[context, result.token_ids].astype(np.int32)
+            mask = np.arange(len(ids)) >= len(context)
+            logprobs = np.r_[np.zeros(len(context)), result.logprobs].astype(np.float32)
+            column = (mask * advantages[k]).astype(np.float32)
+            sequences.append(PolicySequence(ids, mask, logprobs, column, 0, k, result.policy_version))
+        metrics = learner.update(sequences)
+        assert metrics["tokens"] == COMPLETIONS * TOKENS
+        engine.load_weights((), learner.version)
+        step += 1
+        server.report(rollout=rollout, prompt=len(context), drift=metrics["sampler_drift_max"])
+
+
+def serve_trl(server: Server) -> None:
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    from palaestra.agents.models.smollm2 import load_smollm2
+
+    model, tokenizer = load_smollm2()
+
+    class Steps(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            server.report()
+            server.wait()
+
+    def rewards(completions: list[Any], completion_ids: list[list[int]], **columns: Any) -> list[float]:
+        assert all(len(ids) == TOKENS for ids in completion_ids)
+        return [reward_of(completion[0]["content"]) for completion in completions]
+
+    options: dict[str, Any] = {
+        "per_device_train_batch_size": COMPLETIONS,
+        "num_generations": COMPLETIONS,
+        "max_completion_length": TOKENS,
+        "generation_kwargs": {"min_new_tokens": TOKENS},
+        "temperature": 1.0,
+        "loss_type": "grpo",
+        "beta": 0.0,
+        "learning_rate": LR,
+        "lr_scheduler_type": "constant",
+        "gradient_checkpointing": False,
+        "shuffle_dataset": False,
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "report_to": [],
+        "use_cpu": True,
+        "bf16": False,
+        "max_steps": 10_000,
+        "disable_tqdm": True,
+    }
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=rewards,
+        args=GRPOConfig(output_dir=tempfile.mkdtemp(), **options),
+        train_dataset=Dataset.from_list([{"prompt": prompt_of(number)} for number in range(10_000)]),
+        processing_class=tokenizer,
+        callbacks=[Steps()],
+    )
+    server.wait()
+    trainer.train()
+
+
+SIDES = {"palaestra": serve_palaestra, "trl": serve_trl}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--serve", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        SIDES[options.serve](Server())
+        return
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+    children = {
+        side: subprocess.Popen(
+            [sys.executable, __file__, "--serve", side],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None,
+            text=True,
+            env=environment,
+        )
+        for side in SIDES
+    }
+    lines: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    try:
+        for round_ in range(options.rounds + 1):  # the first is warming up
+            for side, child in children.items():
+                assert child.stdin is not None
+                assert child.stdout is not None
+                child.stdin.write("\n")
+                child.stdin.flush()
+                line = json.loads(child.stdout.readline())
+                print(round_, side, {name: round(value, 3) for name, value in line.items()}, flush=True)
+                if round_:
+                    lines[side].append(line)
+    finally:
+        for child in children.values():
+            child.kill()
+            child.wait()
+    seconds = {side: statistics.median(line["seconds"] for line in lines[side]) for side in SIDES}
+    peaks = {side: max(line["peak_gib"] for line in lines[side]) for side in SIDES}
+    results = {
+        "ratio_of_speeds": seconds["trl"] / seconds["palaestra"],
+        "seconds_per_step": seconds,
+        "palaestra_rollout_seconds": statistics.median(line["rollout"] for line in lines["palaestra"]),
+        "peak_gib": peaks,
+        "ratio_of_peaks": peaks["palaestra"] / peaks["trl"],
+        "prompt_tokens": lines["palaestra"][0]["prompt"],
+        "completions": COMPLETIONS,
+        "completion_tokens": TOKENS,
+        "rounds": options.rounds,
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+        "versions": {name: metadata.version(name) for name in ("torch", "transformers", "trl", "palaestra")},
+    }
+    print(json.dumps(results, indent=2))
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
