@@ -86,9 +86,8 @@ def token_logprobs(
 def _entropy(logits: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
     import torch
 
-    probabilities = torch.exp(logits - total[:, None])
-    mean: torch.Tensor = torch.linalg.vecdot(probabilities, logits.clamp(min=torch.finfo(logits.dtype).min))
-    return total - mean
+    weighted = torch.exp(logits - total[:, None]).mul_(logits)
+    return total - torch.nansum(weighted, -1)  # 0 times -inf: a token that cannot be drawn
 
 
 @contextlib.contextmanager
