@@ -16,6 +16,8 @@ __all__ = ["commands", "main"]
 _COMMANDS = {
     "list": "palaestra.harness.cli.list:command",
     "run": "palaestra.harness.cli.run:command",
+    "train": "palaestra.harness.cli.train:command",
+    "compare": "palaestra.harness.cli.compare:command",
     "report": "palaestra.harness.cli.report:command",
     "view": "palaestra.harness.cli.view:command",
     "replay": "palaestra.harness.cli.replay:command",

@@ -44,6 +44,8 @@ _CODES = {"finished": 0, "budget": 4, "disk": 4, "interrupted": 130}
 @click.option("--max-cost", type=float, metavar="DOLLARS", help="Stop each agent's run when so much is spent.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Longest a step of the environment, or an answer of a "
               "model, may take.  [default: 120 and 600]")  # fmt: skip
+@click.option("--deterministic", is_flag=True, help="Models in this process: episodes advance in lock step, so the "
+              "same seed and concurrency give the same bytes.")  # fmt: skip
 @click.option("--report/--no-report", default=True, help="Whether to write report.html.", show_default=True)
 def command(
     env_id: str,
@@ -65,6 +67,7 @@ def command(
     max_tokens: int | None,
     max_cost: float | None,
     timeout: float | None,
+    deterministic: bool,
     report: bool,
 ) -> int:
     r"""Roll agents out on an environment and record every episode.
@@ -120,6 +123,7 @@ def command(
                     rewards=rewards,
                     concurrency=concurrency,
                     limits=limits,
+                    deterministic=deterministic,
                     resume=resume,
                     retry_failed=retry_failed,
                 )

@@ -18,6 +18,7 @@ __all__ = ["COLOURS", "WIDTH", "Bar", "bar_chart", "histogram", "line_chart", "n
 WIDTH = 440
 COLOURS = 8
 _VALUE_ROOM = 118  # for a value and its interval, right of a bar
+_LIKE_BARS = (4, 5, 6, 7, 2, 1, 3, 0)  # the line's colour that is the n-th colour of bars
 _LEFT = 44  # for the labels of a vertical axis
 
 Points = Sequence[tuple[float, float]]
@@ -141,6 +142,7 @@ def line_chart(
     x_title: str,
     bounds: tuple[float, float] | None = None,
     bands: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
+    numbers: Mapping[str, int] | None = None,
 ) -> str:
     """Lines over a common axis, each with its name below; the first in the colour of text, the others in colours.
 
@@ -150,6 +152,7 @@ def line_chart(
         x_title: What the horizontal axis counts.
         bounds: Lowest and highest y to span, where charts are to be compared; fitted where None.
         bands: For some of the names, (x, low, high) of an interval, drawn behind its line.
+        numbers: For each name the number of its colour, as bars have them; by default colours of lines' own.
     """
     bands = bands or {}
     shown = {name: points for name, points in lines.items() if points}
@@ -160,6 +163,8 @@ def line_chart(
     low, high = min(0.0, low), max(0.0, high)
     ticks = [tick for tick in nice_ticks(low, high) if low <= tick <= high] or [0.0]
     colours = {name: f"t{index % COLOURS}" for index, name in enumerate(lines)}
+    if numbers is not None:
+        colours = {name: f"t{_LIKE_BARS[numbers[name] % COLOURS]}" for name in lines}
     x = _scale(min(xs), max(xs), _LEFT + 6, WIDTH - 10)
     y = _scale(low, high, 126, 12)
     parts = [_line(_LEFT, y(tick), WIDTH - 4, y(tick), "axis" if tick == 0 else "grid") for tick in ticks]

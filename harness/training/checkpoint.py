@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,7 +91,10 @@ class Checkpoints:
             saved = json.loads((place / "state.json").read_text(encoding="utf-8"))
             return learner, decode_value(saved["state"], FolderBlobs(place / "blobs"))
         except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, pickle.UnpicklingError):
+                reason = "learner.pt holds something else than tensors and plain values, or is damaged"
             raise RecordError(
-                f"The checkpoint {place} cannot be read ({type(error).__name__}: {error}). Delete its folder to go on "
-                "from the one before, if there is one."
+                f"The checkpoint {place} cannot be read ({reason}). Delete its folder to go on from the one before, if "
+                "there is one."
             ) from error
