@@ -19,7 +19,7 @@ from palaestra.episodes import Episode
 from palaestra.errors import ConfigError
 from palaestra.tokens import TokenSequence
 
-__all__ = ["common_words", "renamed", "repeated_sequences"]
+__all__ = ["common_words", "grounded", "renamed", "repeated_sequences"]
 
 _WORD = re.compile(r"[^\W\d_]+|\d")
 _SYLLABLES = tuple(c + v for c in "bcdfghjklmnprstvwz" for v in ("a", "e", "i", "o", "u", "an", "er", "is", "on", "el"))
@@ -60,6 +60,15 @@ def common_words(episodes: Sequence[Episode], share: float = 0.015) -> frozenset
     for episode in episodes:
         said.update({word for turn in list(episode.turns)[:-1] for word in _WORD.findall(str(turn.action))})
     return frozenset(word for word, count in said.items() if count >= max(2, share * len(episodes)))
+
+
+def grounded(episode: Episode) -> bool:
+    """Whether every word of the last turn, tags apart, was read before it."""
+    if not episode.turns:
+        return False
+    last = re.sub(r"</?\w+>", " ", str(episode.turns[-1].action))
+    told = {word for text in episode.observations[: len(episode.turns)] for word in _WORD.findall(str(text))}
+    return told.issuperset(_WORD.findall(last))
 
 
 def renamed(episode: Episode, rng: np.random.Generator, keep: frozenset[str], *, share: float = 0.7) -> Episode:

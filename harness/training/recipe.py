@@ -59,7 +59,7 @@ class ModelSection:
             model as `save_pretrained` writes it.
         device: `cpu`, `cuda`, ...; "" for CUDA where there is one.
         dtype: `float32` or `bfloat16`; "" for bfloat16 on CUDA and float32 elsewhere.
-        small: Sizes of the small model. Its seed is combined with that of the run.
+        small: Sizes of the small model. Its seed is combined with that of the warm start.
     """
 
     name: str = "small"
@@ -72,22 +72,37 @@ class ModelSection:
 class WarmStartSection:
     """Supervised learning before the first rollout.
 
+    It follows from `seed` and not from that of the run, so that all runs of a recipe begin with the same policy.
+
     Attributes:
         episodes: How many scripted episodes to learn from; 0 for no warm start unless `runs` are given.
         policy: Which policy of the environment plays them.
         solved: Whether only episodes with outcome 1 are learned from.
+        grounded: Whether only episodes are learned from in which all that the last turn says was read before.
         runs: Recorded runs to learn from instead.
-        learner: How, with all options of `SupervisedConfig`. Its seed is combined with that of the run.
+        copying: How many sequences of repeated random tokens are learned first; see
+            `palaestra.agents.learners.copying`.
+        versions: How many versions with invented names are learned beside each episode.
+        share: Share of the names that are invented in them.
+        seed: Of the model's first weights, the episodes, the names and the order in which is learned.
+        learner: How, with all options of `SupervisedConfig`.
     """
 
     episodes: int = 0
     policy: str = "oracle"
     solved: bool = True
+    grounded: bool = False
     runs: tuple[str, ...] = ()
+    copying: int = 0
+    versions: int = 0
+    share: float = 0.7
+    seed: int = 0
     learner: SupervisedConfig = field(default_factory=SupervisedConfig)
 
     def __post_init__(self) -> None:
-        _at_least(self, {"episodes": 0})
+        _at_least(self, {"episodes": 0, "copying": 0, "versions": 0, "seed": 0})
+        if not 0 <= self.share <= 1:
+            raise ConfigError(f"share is {self.share}; it must lie in [0, 1].")
 
 
 @dataclass(frozen=True, slots=True)

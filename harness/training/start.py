@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from palaestra.agents.chat import Chat, as_text
-from palaestra.agents.learners.warm_start import SupervisedLearner, dialogues_to_sequences
+from palaestra.agents.learners.copying import common_words, grounded, renamed, repeated_sequences
+from palaestra.agents.learners.warm_start import SupervisedConfig, SupervisedLearner, dialogues_to_sequences
 from palaestra.agents.models.loading import LanguageModel, load_language_model, quietly, require_transformers
 from palaestra.agents.models.small import make_small_model
 from palaestra.agents.shipped import ShippedPolicy
+from palaestra.cache import cache_dir
 from palaestra.episodes import Episode
 from palaestra.errors import ConfigError
 from palaestra.harness.manifest import redact
@@ -24,11 +32,15 @@ from palaestra.harness.training.collect import Collector
 from palaestra.harness.training.ground import Ground
 from palaestra.harness.training.recipe import Recipe
 from palaestra.harness.training.sampler import TaskSampler
+from palaestra.tokens import TokenSequence
 
 if TYPE_CHECKING:
     from palaestra.harness.training.listener import Listener
 
 __all__ = ["save_policy", "scripted_episodes", "starting_policy"]
+
+_WARM_START = 1
+"""Version of what follows from a recipe's warm start; a change of it makes old copies in the cache useless."""
 
 
 def starting_policy(recipe: Recipe, ground: Ground, folder: Path, listener: Listener) -> LanguageModel:
@@ -46,6 +58,10 @@ def starting_policy(recipe: Recipe, ground: Ground, folder: Path, listener: List
     require_transformers("Training a language model")
     section = recipe.model
     settings = {"device": section.device or None, "dtype": section.dtype or None}
+    kept = _place_in_cache(recipe)
+    if not folder.is_dir() and kept is not None and kept.is_dir():
+        with contextlib.suppress(OSError):  # whatever is wrong with a copy, it can be made again
+            shutil.copytree(kept, folder)
     if folder.is_dir():
         loaded = load_language_model(str(folder), **settings)
         loaded.name = section.name
@@ -62,7 +78,27 @@ def starting_policy(recipe: Recipe, ground: Ground, folder: Path, listener: List
     if _warm(recipe):
         _fit(recipe, loaded, episodes, listener)
     save_policy(loaded, folder)
+    if kept is not None:
+        with contextlib.suppress(OSError):  # a full or read-only disk costs the copy, not the run
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            save_policy(loaded, kept)
     return loaded
+
+
+def _place_in_cache(recipe: Recipe) -> Path | None:
+    """Where the small model is kept after its warm start, which follows from these parts of the recipe alone.
+
+    Other models are not: they are large. Neither is what learned from recorded runs or from environments of others,
+    which may change under the same name.
+    """
+    if recipe.model.name != "small" or recipe.warm_start.runs or not recipe.environment.id.startswith("palaestra/"):
+        return None
+    packages = [f"{name} {version(name)}" for name in ("palaestra", "torch", "transformers", "tokenizers")]
+    asked = recipe.to_json()
+    parts = [_WARM_START, packages, recipe.rollout.context_window, recipe.rollout.max_turns]
+    parts += [asked[name] for name in ("environment", "model", "warm_start")]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return cache_dir("warm-starts", digest[:24])
 
 
 def save_policy(loaded: LanguageModel, folder: Path) -> None:
@@ -99,13 +135,13 @@ def without_adapters(model: Any) -> Any:
 def scripted_episodes(recipe: Recipe, ground: Ground, policy: str, count: int, listener: Listener) -> list[Episode]:
     """Episodes that a policy of the environment plays on the recipe's tasks, going round them as often as needed."""
     name = ground.card.id.rpartition("/")[2].lower()
-    requests = TaskSampler(ground.task_ids, seed_of(recipe.train.seed, "warm start"), name).draw(count, 1, 0)
+    requests = TaskSampler(ground.task_ids, seed_of(recipe.warm_start.seed, "warm start"), name).draw(count, 1, 0)
     collector = Collector(
         ground.make_world,
         ShippedPolicy(policy),
         env_id=ground.card.id,
         env_kwargs=redact(ground.kwargs),
-        seed=recipe.train.seed,
+        seed=recipe.warm_start.seed,
         slots=1,
         limits=Limits(retries=recipe.rollout.retries, turns=recipe.rollout.max_turns),
     )
@@ -127,7 +163,10 @@ def _episodes(recipe: Recipe, ground: Ground, listener: Listener) -> list[Episod
     kept = [
         episode
         for episode in episodes
-        if episode.valid and episode.turns and (not section.solved or episode.outcome == 1.0)
+        if episode.valid
+        and episode.turns
+        and (not section.solved or episode.outcome == 1.0)
+        and (not section.grounded or grounded(episode))
     ]
     if not kept:
         what = f"the runs {', '.join(section.runs)}" if section.runs else f"the policy '{section.policy}'"
@@ -140,30 +179,42 @@ def _episodes(recipe: Recipe, ground: Ground, listener: Listener) -> list[Episod
 
 
 def _fit(recipe: Recipe, loaded: LanguageModel, episodes: Sequence[Episode], listener: Listener) -> None:
-    config = recipe.warm_start.learner
-    config = dataclasses.replace(config, seed=seed_of(recipe.train.seed, config.seed, "supervised"))
-    sequences = dialogues_to_sequences(episodes, Chat(loaded.tokenizer), context_window=recipe.rollout.context_window)
-    begun = False
-
-    def progress(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-        nonlocal begun
-        if not begun:
-            listener.phase("warm start", steps)
-            begun = True
-        listener.advance(loss=metrics["loss"])
-
+    section = recipe.warm_start
+    chat, rng = Chat(loaded.tokenizer), np.random.default_rng(seed_of(section.seed, "lessons"))
+    config = dataclasses.replace(section.learner, seed=seed_of(section.seed, section.learner.seed, "supervised"))
+    lessons: list[tuple[str, SupervisedConfig, list[TokenSequence]]] = []
+    if section.copying:
+        repeated = repeated_sequences(section.copying, len(loaded.tokenizer), rng)
+        constant = dataclasses.replace(config, epochs=1, schedule="constant")
+        lessons.append(("warm start: copying", constant, repeated))
+    keep = common_words(episodes) if section.versions else frozenset()
+    versions = [
+        renamed(episode, rng, keep, share=section.share) for _ in range(section.versions) for episode in episodes
+    ]
+    dialogues = dialogues_to_sequences([*episodes, *versions], chat, context_window=recipe.rollout.context_window)
+    lessons.append(("warm start", config, dialogues))
     loaded.model.train()
     try:
-        SupervisedLearner(loaded.model, config).fit(sequences, progress)
+        for name, how, sequences in lessons:
+            SupervisedLearner(loaded.model, how).fit(sequences, _telling(listener, name))
     finally:
         loaded.model.eval()
+
+
+def _telling(listener: Listener, name: str) -> Callable[[int, int, Mapping[str, float]], None]:
+    def progress(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        if step == 1:
+            listener.phase(name, steps)
+        listener.advance(loss=metrics["loss"])
+
+    return progress
 
 
 def _small(
     recipe: Recipe, episodes: Sequence[Episode], draft: Path, settings: Mapping[str, str | None]
 ) -> LanguageModel:
     config = recipe.model.small
-    config = dataclasses.replace(config, seed=seed_of(recipe.train.seed, config.seed, "model"))
+    config = dataclasses.replace(config, seed=seed_of(recipe.warm_start.seed, config.seed, "model"))
     with quietly():
         make_small_model((text for episode in episodes for text in _texts(episode)), draft, config)
     loaded = load_language_model(str(draft), device=settings["device"], dtype=settings["dtype"])

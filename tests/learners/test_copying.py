@@ -1,9 +1,11 @@
 """What teaches copying: repeated tokens and dialogues with other names."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from palaestra.agents.learners.copying import common_words, renamed, repeated_sequences
+from palaestra.agents.learners.copying import common_words, grounded, renamed, repeated_sequences
 from palaestra.episodes import Episode, Turn
 from palaestra.errors import ConfigError
 
@@ -47,6 +49,13 @@ def test_the_language_of_the_task_is_told_from_names():
     keep = common_words(EPISODES, share=0.5)
     assert {"search", "highest", "point", "of"} <= keep
     assert not keep & {"Estonia", "Peru", "Munamagi", "Everest"}
+
+
+def test_what_is_answered_was_read_or_not():
+    assert grounded(EPISODES[0])
+    other = EPISODES[1].observations
+    assert not grounded(dataclasses.replace(EPISODES[0], observations=other))
+    assert not grounded(dataclasses.replace(EPISODES[0], turns=[]))
 
 
 def test_names_change_all_through_and_nothing_else_does():
