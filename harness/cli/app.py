@@ -60,6 +60,9 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         found: click.Command = load_object(_COMMANDS[cmd_name])
+        # Docstrings with a backslash are raw by convention, and click's mark for text as it stands is a control.
+        for command in (found, *getattr(found, "commands", {}).values()):
+            command.help = (command.help or "").replace("\\b\n", "\b\n")
         return found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -60,7 +60,9 @@ class MetricsWriter:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            self.note = "TensorBoard is not installed, so metrics go to metrics.jsonl alone: pip install 'palaestra[train]'"
+            self.note = (
+                "TensorBoard is not installed; metrics.jsonl has it all. For curves: pip install 'palaestra[train]'"
+            )
         else:
             make: Any = SummaryWriter
             self._board = make(str(folder / "tensorboard"), purge_step=None if after is None else after + 1)

@@ -103,6 +103,7 @@ def test_the_trained_policy_plays_as_any_other(small_steps, tmp_path):
     [
         ("rollout.deterministic=true", "learner.minibatches=2", "learner.beta=0.05"),
         ("rollout.deterministic=false", "rollout.concurrency=1", "credit.name=igpo", "advantage.name=turn-level"),
+        ("credit.name=spa", "advantage.name=turn-level"),
         ("advantage.name=ema-group", "train.dynamic_sampling=true", "warm_start.episodes=6", "learner.lora_rank=2"),
     ],
 )
