@@ -98,7 +98,7 @@ def test_every_command_explains_itself_with_examples(cli):
     for name in ("list", "run", "train", "compare", "report", "view", "replay", "score", "export", "check"):
         assert f"  {name} " in out
         code, text, _ = cli(name, "--help")
-        assert code == 0 and f"\n  Examples:\n    palaestra {name} " in text
+        assert code == 0 and f"\n  Examples:\n    palaestra {name}" in text
     assert "\n  Examples:\n    palaestra serve" in cli("serve", "retriever", "--help")[1]
 
 
