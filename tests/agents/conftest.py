@@ -148,9 +148,9 @@ class Serving:
         self.thread.join()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serving() -> Iterator[Callable[[Any], Serving]]:
-    """Serves applications, until the test ends."""
+    """Serves applications, until the module's tests are done."""
     servers: list[Serving] = []
 
     def serve(app: Any) -> Serving:
@@ -158,5 +158,7 @@ def serving() -> Iterator[Callable[[Any], Serving]]:
         return servers[-1]
 
     yield serve
+    for server in servers:
+        server.server.should_exit = True
     for server in servers:
         server.close()
