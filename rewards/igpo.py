@@ -19,7 +19,7 @@ from palaestra.tokens import token_sequences
 __all__ = ["Difference", "InformationGain", "SpokenAnswer", "answer_logprobs", "information_gain", "spoken_answer"]
 
 Difference = Literal["prob", "logprob"]
-Weight = float | Sequence[float]
+_Weight = float | Sequence[float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,8 +168,8 @@ class InformationGain:
     def __init__(
         self,
         difference: Difference = "prob",
-        gain_weight: Weight = 1.0,
-        outcome_weight: Weight = 1.0,
+        gain_weight: _Weight = 1.0,
+        outcome_weight: _Weight = 1.0,
         curriculum_steps: int = 0,
         name: str = "igpo",
     ) -> None:
@@ -259,7 +259,7 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(known.mean()) if len(known) else 0.0
 
 
-def _weights(key: str, given: Weight, steps: int) -> tuple[float, float]:
+def _weights(key: str, given: _Weight, steps: int) -> tuple[float, float]:
     """First and last weight."""
     pair = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given, given)
     numbers = all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in pair)
