@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from palaestra import registration
 from palaestra.errors import ConfigError
@@ -14,7 +17,7 @@ from palaestra.harness.training.recipe import Recipe
 from palaestra.harness.worlds import World, world_of
 from palaestra.plugins import load_object
 from palaestra.registration import EnvCard
-from palaestra.rewards.base import Advantage, Credit, Models, check_requires
+from palaestra.rewards.base import Advantage, Credit, CreditBatch, Models, check_requires
 from palaestra.rewards.registry import make
 from palaestra.snapshots import ReplayLog
 from palaestra.tasks import TaskSet
@@ -121,4 +124,20 @@ def check_recipe(recipe: Recipe, ground: Ground, models: Models) -> tuple[Credit
             f"{recipe.rollout.temperature:g}: the policy that is trained is the one that is sampled. Leave out "
             "learner.temperature."
         )
+    if recipe.learner.objective == "gspo" and _differs_by_turn(advantage):
+        raise ConfigError(
+            f"The objective gspo has one advantage an episode, and '{advantage.name}' gives each turn its own. "
+            "Use learner.objective = 'gspo_token'."
+        )
     return credit, advantage
+
+
+def _differs_by_turn(advantage: Advantage) -> bool:
+    """Whether it can give the turns of an episode different advantages."""
+    nothing, turns = np.zeros(2, np.int64), np.array([[0, 1], [0, 1]])
+    values = np.array([[1.0, 0.0], [0.0, 0.5]])
+    batch = CreditBatch(
+        nothing, np.ones(2, bool), nothing + 2, turns, nothing, values, np.zeros(2), nothing, values.sum(1)
+    )
+    # A copy, for calling it may teach it.
+    return bool(np.ptp(copy.deepcopy(advantage)(batch), axis=1).any())

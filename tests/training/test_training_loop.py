@@ -203,6 +203,7 @@ def test_a_warm_start_is_learned_from_the_oracle_and_from_recorded_runs(small_st
             ("rollout.temperature=0.5", "learner.temperature=1.0"),
             "the policy that is trained is the one that is sampled",
         ),
+        (("learner.objective=gspo", "advantage.name=turn-level"), "gives each turn its own.*gspo_token"),
         (("environment.kwargs.trubel=x",), "'trubel'"),
         (("environment.id=training/Leters-v0",), "Did you mean 'training/Letters-v0'"),
         (("environment.id=CartPole-v1",), "no environment in which one agent speaks"),
