@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +83,3 @@ def evaluation_figures(played: Run) -> dict[str, float]:
 
 def _mean(values: list[Any]) -> float:
     return float(np.mean(values)) if values else float("nan")
-
-
-def outcomes_by_task(played: Run) -> Mapping[str, float]:
-    """Mean outcome of each task's valid episodes."""
-    found: dict[str, list[float]] = {}
-    for entry in played.entries:
-        if entry.outcome is not None:
-            found.setdefault(entry.world_id.rpartition("#")[0], []).append(entry.outcome)
-    return {task: float(np.mean(values)) for task, values in found.items()}
