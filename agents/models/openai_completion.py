@@ -12,7 +12,17 @@ from palaestra.agents.models.engine import GenerationRequest
 from palaestra.agents.openai_protocol import Retry
 from palaestra.errors import ModelUnavailable
 
-__all__ = ["Sample", "ServedModel", "completion_body", "read_model", "read_sample"]
+__all__ = ["LOGPROBS", "Sample", "ServedModel", "completion_body", "read_model", "read_sample"]
+
+
+LOGPROBS: Mapping[str, str] = {
+    "raw": "of the model itself, at temperature 1",
+    "tempered": "at the sampling temperature, before top-p",
+    "processed": "at the sampling temperature, after top-p",
+}
+"""What servers mean by log-probabilities. vLLM gives `raw` ones unless it is started with `--logprobs-mode
+processed_logprobs`; SGLang gives `tempered` ones unless `SGLANG_RETURN_ORIGINAL_LOGPROB` is set, and so does
+palaestra's own server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,11 @@ class ServedModel:
 
     window: int | None = None
     owner: str = ""
+
+    @property
+    def logprobs(self) -> str:
+        """What it usually means by log-probabilities: one of `LOGPROBS`."""
+        return "tempered" if self.owner in ("sglang", "palaestra") else "raw"
 
 
 @dataclass(frozen=True, slots=True)

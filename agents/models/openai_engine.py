@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from palaestra.agents.background import BackgroundLoop
 from palaestra.agents.models.engine import GenerationRequest, GenerationResult
 from palaestra.agents.models.gate import Gate
 from palaestra.agents.models.openai_completion import (
+    LOGPROBS,
     Sample,
     ServedModel,
     completion_body,
@@ -35,16 +37,7 @@ from palaestra.errors import ConfigError, ModelUnavailable
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LOGPROBS", "OpenAIEngine"]
-
-LOGPROBS: Mapping[str, str] = {
-    "raw": "of the model itself, at temperature 1",
-    "tempered": "at the sampling temperature, before top-p",
-    "processed": "at the sampling temperature, after top-p",
-}
-"""What servers mean by log-probabilities. vLLM gives `raw` ones unless it is started with `--logprobs-mode
-processed_logprobs`; SGLang gives `tempered` ones unless `SGLANG_RETURN_ORIGINAL_LOGPROB` is set, and so does
-palaestra's own server."""
+__all__ = ["OpenAIEngine"]
 
 
 @dataclass(slots=True, eq=False)
@@ -58,8 +51,8 @@ class OpenAIEngine:
 
     **Log-probabilities.** A result's are to be those at the request's temperature before top-p. Servers differ (see
     `LOGPROBS`), and what they give is passed on as it is: `raw` ones are exact at temperature 1 and for greedy turns,
-    `processed` ones without top-p, `tempered` ones always. `exact` says it for a request, and `metrics` counts the
-    turns for which it is not so.
+    `processed` ones without top-p, `tempered` ones always. `exact` says it for a request; `metrics` counts the turns
+    for which it is not so, and the first of them warns.
 
     **Checks.** A turn fails as `ModelUnavailable` where the server gives no ids, reads another prompt than was sent,
     gives counts or numbers that cannot be, or a text that its ids do not mean here (then the tokenizer is not the
@@ -175,8 +168,7 @@ class OpenAIEngine:
     @property
     def convention(self) -> str:
         """Which of `LOGPROBS` the server gives."""
-        usual = {"sglang": "tempered", "palaestra": "tempered"}
-        return self.logprobs or usual.get(self._served.owner if self._served else "", "raw")
+        return self.logprobs or (self._served or ServedModel()).logprobs
 
     def metrics(self) -> Mapping[str, Any]:
         """See `RolloutEngine.metrics`.
@@ -241,8 +233,20 @@ class OpenAIEngine:
         self._check_text(sample, result)
         conversation.ids = [*prompt, *result.token_ids.tolist()]
         self._counts["dropped_tokens"] += len(sample.ids) - len(result.token_ids)
-        self._counts["inexact_turns"] += not self.exact(request)
+        if not self.exact(request):
+            self._note_inexact(request)
         return result
+
+    def _note_inexact(self, request: GenerationRequest) -> None:
+        self._counts["inexact_turns"] += 1
+        if self._counts["inexact_turns"] == 1:
+            settings = f"temperature {request.temperature:g} and top_p {request.top_p:g}"
+            warnings.warn(
+                f"{self.client.url} gives log-probabilities {LOGPROBS[self.convention]}; with {settings}, those are "
+                "not of the policy that samples, so nothing should be learned from their ratios. Sample at temperature "
+                "1 without top-p, or say what the server gives (logprobs=...), where it was started to give others.",
+                stacklevel=2,
+            )
 
     def _replay(self, turn: Turn, sample: Sample, version: int) -> GenerationResult:
         for token, logprob in zip(sample.ids, sample.logprobs, strict=True):

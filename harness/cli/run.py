@@ -73,9 +73,9 @@ def command(
     r"""Roll agents out on an environment and record every episode.
 
     Agents are policies that the environment ships (null, echo, random, prior, oracle, ...), models
-    (transformers:smollm2, openai:MODEL@URL), or names that plugins give; options of an agent stand behind a question
-    mark. Several agents play one after another; each gets a run folder under --out, and all share one table and one
-    report.
+    (transformers:smollm2, openai:MODEL@URL, server:MODEL@URL), or names that plugins give; options of an agent stand
+    behind a question mark. Several agents play one after another; each gets a run folder under --out, and all share one
+    table and one report.
 
     \b
     Examples:

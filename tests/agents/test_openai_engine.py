@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -221,7 +222,8 @@ def test_nobody_there_and_an_empty_account(make, script, serving):
 def test_nothing_but_temperature_and_top_p_changes_the_distribution(make, script):
     """Servers fill in what is left out from the model's own settings (vLLM: generation_config.json)."""
     engine = make(ends=(END, np.int64(9)))
-    ask(engine, stop=("</a>", "no"), temperature=0.5, top_p=0.9, seed=2**31 + 3)
+    with pytest.warns(UserWarning, match=r"temperature 0\.5 and top_p 0\.9"):
+        ask(engine, stop=("</a>", "no"), temperature=0.5, top_p=0.9, seed=2**31 + 3)
     (sent,) = script.asked
     assert (sent["prompt"], sent["max_tokens"], sent["seed"], sent["model"]) == ([7, 8], 3, 3, "m")
     assert (sent["temperature"], sent["top_p"], sent["top_k"], sent["min_p"]) == (0.5, 0.9, -1, 0)
@@ -323,8 +325,11 @@ def test_what_is_exact_about_the_logprobs_is_said(make, script, owner, declared,
     script.models = {"data": [{"id": "other", "owned_by": "x"}, {"id": "m", "owned_by": owner}]}
     engine = make(logprobs=declared)
     settings = [(1.0, 1.0), (0.0, 1.0), (0.5, 1.0), (1.0, 0.9), (0.5, 0.9)]
-    for number, (temperature, top_p) in enumerate(settings):
-        ask(engine, name=str(number), temperature=temperature, top_p=top_p)
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        for number, (temperature, top_p) in enumerate(settings):
+            ask(engine, name=str(number), temperature=temperature, top_p=top_p)
+    assert len(noted) == (not all(exact)) and all("not of the policy that samples" in str(n.message) for n in noted)
     counted = engine.metrics()
     assert (counted["logprobs"], counted["inexact_turns"]) == (convention, exact.count(False))
     assert tuple(engine.exact(request(temperature=t, top_p=p)) for t, p in settings) == exact
