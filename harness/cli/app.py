@@ -18,6 +18,7 @@ _COMMANDS = {
     "run": "palaestra.harness.cli.run:command",
     "train": "palaestra.harness.cli.train:command",
     "compare": "palaestra.harness.cli.compare:command",
+    "reproduce": "palaestra.harness.cli.reproduce:command",
     "report": "palaestra.harness.cli.report:command",
     "view": "palaestra.harness.cli.view:command",
     "replay": "palaestra.harness.cli.replay:command",

@@ -41,6 +41,8 @@ class Claim:
         sentence: What is tested, in one sentence.
         method: File name of the method's recipe.
         baseline: File name of the baseline's.
+        design: Names of the method's credit and advantage.
+        baseline_design: Those of the baseline.
         smallest: Smallest effect of interest: a difference in the mean outcome on held-out tasks, in (0, 1).
         control: The positive control, "module:function".
         reason: Why that smallest effect.
@@ -52,6 +54,8 @@ class Claim:
     sentence: str
     method: str
     baseline: str
+    design: tuple[str, str]
+    baseline_design: tuple[str, str]
     smallest: float
     control: str
     reason: str

@@ -12,7 +12,7 @@ from palaestra.plugins import load_object
 __all__ = ["CLAIMS", "find_claim", "run_control"]
 
 _HERE = "palaestra.harness.reproduce"
-_BASELINE = "search-outcome-small.toml"
+_BASELINE, _GRPO = "search-outcome-small.toml", ("outcome", "group-normalized")
 
 CLAIMS: Mapping[str, Claim] = {
     claim.name: claim
@@ -27,6 +27,8 @@ CLAIMS: Mapping[str, Claim] = {
             ),
             method="search-igpo-small.toml",
             baseline=_BASELINE,
+            design=("igpo", "turn-level"),
+            baseline_design=_GRPO,
             smallest=0.05,
             control=f"{_HERE}.control_igpo:control",
             reason="The paper's margin over the best agent before it is about 6 points; 5 is what is of interest.",
@@ -45,6 +47,8 @@ CLAIMS: Mapping[str, Claim] = {
             ),
             method="search-stratified-small.toml",
             baseline=_BASELINE,
+            design=("outcome", "stratified"),
+            baseline_design=_GRPO,
             smallest=0.05,
             control=f"{_HERE}.control_stratified:control",
             reason="The paper's margin over GRPO is up to 11 points; 5, less than half of it, is what is of interest.",
@@ -59,6 +63,8 @@ CLAIMS: Mapping[str, Claim] = {
             ),
             method="search-spa-small.toml",
             baseline=_BASELINE,
+            design=("spa", "turn-level"),
+            baseline_design=_GRPO,
             smallest=0.025,
             control=f"{_HERE}.control_spa:control",
             reason="The paper's margin is 2.5 points of success rate on average.",
