@@ -348,6 +348,24 @@ def test_many_conversations_at_once(make, script):
         assert {result.prefix_len for result in results} == {2 * turn}
 
 
+def test_a_cancelled_turn_is_forgotten_at_once_with_all_before_it(make, script):
+    asked = threading.Event()
+
+    async def slow():
+        asked.set()
+        await asyncio.sleep(0.3)
+        return body()
+
+    script.say = lambda n, sent: slow() if n == 1 else body()
+    engine = make()
+    assert ask(engine).prefix_len == 0
+    second = engine.submit(request())
+    assert asked.wait(10) and second.cancel()
+    assert ask(engine).prefix_len == 0
+    assert ask(engine).prefix_len == 5  # and what goes on is not disturbed by the end of the cancelled one
+    assert engine.metrics()["failures"] == 0
+
+
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.weight": torch.ones(4, dtype=torch.bfloat16)}
 
 
