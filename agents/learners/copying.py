@@ -19,7 +19,7 @@ from palaestra.episodes import Episode
 from palaestra.errors import ConfigError
 from palaestra.tokens import TokenSequence
 
-__all__ = ["common_words", "grounded", "renamed", "repeated_sequences"]
+__all__ = ["common_words", "grounded", "known_names", "renamed", "repeated_sequences"]
 
 _WORD = re.compile(r"[^\W\d_]+|\d")
 _SYLLABLES = tuple(c + v for c in "bcdfghjklmnprstvwz" for v in ("a", "e", "i", "o", "u", "an", "er", "is", "on", "el"))
@@ -71,13 +71,27 @@ def grounded(episode: Episode) -> bool:
     return told.issuperset(_WORD.findall(last))
 
 
-def renamed(episode: Episode, rng: np.random.Generator, keep: frozenset[str], *, share: float = 0.7) -> Episode:
+def known_names(episodes: Sequence[Episode], keep: frozenset[str]) -> tuple[str, ...]:
+    """The capitalised words of what was read, sorted; those in `keep` are none."""
+    read = {word for episode in episodes for text in episode.observations for word in _WORD.findall(str(text))}
+    return tuple(sorted(word for word in read - keep if word[0].isupper() and len(word) > 2))
+
+
+def renamed(
+    episode: Episode,
+    rng: np.random.Generator,
+    keep: frozenset[str],
+    *,
+    names: Sequence[str] = (),
+    share: float = 0.7,
+) -> Episode:
     """The dialogue with other names: whatever the agent says and was told before is replaced all through.
 
     Args:
         episode: A spoken episode.
         rng: Decides what is renamed, and how.
         keep: Words that stay; see `common_words`.
+        names: From which half of the new names are taken; see `known_names`. The others are made of syllables.
         share: Share of the names that are replaced; digits are permuted with this probability.
 
     Raises:
@@ -95,7 +109,7 @@ def renamed(episode: Episode, rng: np.random.Generator, keep: frozenset[str], *,
         for word in sorted(said & told - keep - tags)
         if not word.isdigit() and (word[0].isupper() or len(word) > 3)
     ]
-    new = {word: _invented(word, rng) for word in names if rng.random() < share}
+    new = {word: _invented(word, rng, names) for word in old if rng.random() < share}
     if rng.random() < share:
         new.update({str(digit): str(other) for digit, other in enumerate(rng.permutation(10))})
 
@@ -109,6 +123,16 @@ def renamed(episode: Episode, rng: np.random.Generator, keep: frozenset[str], *,
     )
 
 
-def _invented(word: str, rng: np.random.Generator) -> str:
-    name = "".join(_SYLLABLES[index] for index in rng.integers(0, len(_SYLLABLES), int(rng.integers(1, 4))))
-    return name.capitalize() if word[0].isupper() else name
+def _invented(word: str, rng: np.random.Generator, names: Sequence[str]) -> str:
+    if not word[0].isupper():
+        return _syllables(rng)
+    # Where a name ends cannot be told from its first word.
+    count = 1 + int(rng.random() < 0.25) + int(rng.random() < 0.05)
+    return " ".join(
+        str(names[int(rng.integers(len(names)))]) if names and rng.random() < 0.5 else _syllables(rng).capitalize()
+        for _ in range(count)
+    )
+
+
+def _syllables(rng: np.random.Generator) -> str:
+    return "".join(_SYLLABLES[index] for index in rng.integers(0, len(_SYLLABLES), int(rng.integers(1, 4))))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from palaestra.agents.chat import Chat, as_text
-from palaestra.agents.learners.copying import common_words, grounded, renamed, repeated_sequences
+from palaestra.agents.learners.copying import common_words, grounded, known_names, renamed, repeated_sequences
 from palaestra.agents.learners.warm_start import SupervisedConfig, SupervisedLearner, dialogues_to_sequences
 from palaestra.agents.models.loading import LanguageModel, load_language_model, quietly, require_transformers
 from palaestra.agents.models.small import make_small_model
@@ -187,9 +187,12 @@ def _fit(recipe: Recipe, loaded: LanguageModel, episodes: Sequence[Episode], lis
         repeated = repeated_sequences(section.copying, len(loaded.tokenizer), rng)
         constant = dataclasses.replace(config, epochs=1, schedule="constant")
         lessons.append(("warm start: copying", constant, repeated))
-    keep = common_words(episodes) if section.versions else frozenset()
+    keep = common_words(episodes)
+    names = known_names(episodes, keep)
     versions = [
-        renamed(episode, rng, keep, share=section.share) for _ in range(section.versions) for episode in episodes
+        renamed(episode, rng, keep, names=names, share=section.share)
+        for _ in range(section.versions)
+        for episode in episodes
     ]
     dialogues = dialogues_to_sequences([*episodes, *versions], chat, context_window=recipe.rollout.context_window)
     lessons.append(("warm start", config, dialogues))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from palaestra.agents.learners.copying import common_words, grounded, renamed, repeated_sequences
+from palaestra.agents.learners.copying import common_words, grounded, known_names, renamed, repeated_sequences
 from palaestra.episodes import Episode, Turn
 from palaestra.errors import ConfigError
 
@@ -51,6 +51,13 @@ def test_the_language_of_the_task_is_told_from_names():
     assert not keep & {"Estonia", "Peru", "Munamagi", "Everest"}
 
 
+def test_known_names_are_those_of_what_was_read():
+    names = known_names(EPISODES, frozenset({"Question", "What", "Doc", "Title", "Geography"}))
+    assert set(names) == {
+        "Estonia", "Everest", "Huascaran", "Mount", "Munamagi", "Nepal", "Nevado", "Peru", "Suur", "The",
+    }  # fmt: skip
+
+
 def test_what_is_answered_was_read_or_not():
     assert grounded(EPISODES[0])
     other = EPISODES[1].observations
@@ -62,10 +69,10 @@ def test_names_change_all_through_and_nothing_else_does():
     keep = common_words(EPISODES, share=0.5)
     rng = np.random.default_rng(1)
     for episode in EPISODES:
-        new = renamed(episode, rng, keep, share=1.0)
+        new = renamed(episode, rng, keep, names=known_names(EPISODES, keep), share=1.0)
         question, found, end = new.observations
         country = question.removeprefix("Question: What is the highest point of ").removesuffix("?")
-        assert country != episode.group_id and country[0].isupper()
+        assert country != episode.group_id and country.istitle()
         assert new.turns[0].action == f"<search>{country}: highest point of {country}</search>"
         peak = new.turns[1].action.removeprefix("<answer>").removesuffix("</answer>")
         assert f"(Title: {country}: Geography) highest point: {peak} " in found
