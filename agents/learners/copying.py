@@ -104,7 +104,7 @@ def renamed(
     told = {word for text in episode.observations for word in _WORD.findall(text)}
     # Tags and words of the language stay: they are what the agent has to know.
     tags = set(re.findall(r"</?(\w+)", " ".join(texts)))
-    names = [
+    old = [
         word
         for word in sorted(said & told - keep - tags)
         if not word.isdigit() and (word[0].isupper() or len(word) > 3)
