@@ -187,7 +187,7 @@ def main() -> None:
             [sys.executable, __file__, "--serve", side],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=None,
+            stderr=subprocess.DEVNULL,
             text=True,
             env=environment,
         )
