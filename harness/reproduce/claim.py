@@ -122,6 +122,8 @@ def _decided(
             "The positive control failed: the effect was not found where it provably is. Whatever the experiment "
             "shows, it may be this implementation's doing."
         )
+    if not seeds:
+        return "undecided", "No experiment was run."
     if seeds < LEAST_SEEDS:
         return "undecided", f"{seeds} of at least {LEAST_SEEDS} seeds."
     if interval is None:

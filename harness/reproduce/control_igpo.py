@@ -70,6 +70,8 @@ def control(
     gain: Callable[[FloatArray], FloatArray] = information_gain,
     turn_level: Callable[..., FloatArray] = turn_level_advantages,
     outcome_only: Callable[..., FloatArray] = group_normalized,
+    *,
+    seeds: int = SEEDS,
 ) -> ControlResult:
     """Runs the control.
 
@@ -77,6 +79,7 @@ def control(
         gain: From log-beliefs to rewards by turn; another one is a planted bug.
         turn_level: The advantage of information gain; likewise.
         outcome_only: The advantage of the baseline; likewise.
+        seeds: How many; fewer are faster.
     """
 
     def informed(outcome: FloatArray, right: NDArray[np.bool_], groups: IntArray) -> FloatArray:
@@ -89,10 +92,10 @@ def control(
         advantage = outcome_only(outcome, groups, np.ones(len(outcome), bool))
         return np.repeat(advantage[:, None], right.shape[1], axis=1)
 
-    method = tuned_arm("information gain", GRID, SEEDS, lambda lr, seed: _learn(informed, TURNS, lr, seed))
-    baseline = tuned_arm("outcome alone", GRID, SEEDS, lambda lr, seed: _learn(sparse, TURNS, lr, seed))
+    method = tuned_arm("information gain", GRID, seeds, lambda lr, seed: _learn(informed, TURNS, lr, seed))
+    baseline = tuned_arm("outcome alone", GRID, seeds, lambda lr, seed: _learn(sparse, TURNS, lr, seed))
     easy = tuned_arm(
-        f"outcome alone, {EASY_TURNS} turns", GRID, SEEDS, lambda lr, seed: _learn(sparse, EASY_TURNS, lr, seed)
+        f"outcome alone, {EASY_TURNS} turns", GRID, seeds, lambda lr, seed: _learn(sparse, EASY_TURNS, lr, seed)
     )
     chance = STEPS * GROUPS * GROUP * DIGITS**-TURNS
     return ControlResult(
@@ -120,7 +123,7 @@ def control(
             "group": GROUP,
             "groups": GROUPS,
             "steps": STEPS,
-            "seeds": SEEDS,
+            "seeds": seeds,
             "learning rates": GRID,
         },
     )

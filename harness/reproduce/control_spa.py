@@ -69,22 +69,27 @@ def predicted_ratio() -> float:
     return math.sqrt((signal + (TURNS - 1) * luck) / (signal + (TURNS - 1 - DECISIVE) * luck))
 
 
-def control(attribute: Attribute = lambda contributions: contributions) -> ControlResult:
+def control(
+    attribute: Attribute = lambda contributions: contributions,
+    *,
+    seeds: int = SEEDS,
+) -> ControlResult:
     """Runs the control; needs torch, for the estimator.
 
     Args:
         attribute: Applied to the contributions (B, T) that the estimator gives; other than the identity it is a
             planted bug.
+        seeds: How many; fewer are faster.
 
     Raises:
         MissingExtraError: torch is not installed.
     """
     with _one_thread():
-        estimators = [_estimator(seed) for seed in range(SEEDS)]
+        estimators = [_estimator(seed) for seed in range(seeds)]
         method = tuned_arm(
-            "progress attribution", GRID, SEEDS, lambda lr, seed: _learn(estimators[seed], attribute, lr, seed)
+            "progress attribution", GRID, seeds, lambda lr, seed: _learn(estimators[seed], attribute, lr, seed)
         )
-        baseline = tuned_arm("outcome spread evenly", GRID, SEEDS, lambda lr, seed: _learn(None, attribute, lr, seed))
+        baseline = tuned_arm("outcome spread evenly", GRID, seeds, lambda lr, seed: _learn(None, attribute, lr, seed))
         error, share, gap = _attribution(attribute)
         ratio = _signal_to_noise(estimators[0], attribute) / _signal_to_noise(None, attribute)
     return ControlResult(
@@ -117,7 +122,7 @@ def control(attribute: Attribute = lambda contributions: contributions) -> Contr
             "group": GROUP,
             "groups": GROUPS,
             "steps": STEPS,
-            "seeds": SEEDS,
+            "seeds": seeds,
             "learning rates": GRID,
         },
     )

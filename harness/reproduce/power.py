@@ -17,7 +17,7 @@ from palaestra.harness.report.paired_tests import student_quantile
 __all__ = ["confirmation_power", "detectable_effect", "seeds_needed"]
 
 MOST_SEEDS = 10_000
-_CELLS = 4000
+_CELLS = 1000
 
 
 def confirmation_power(effect: float, sd: float, seeds: int, smallest: float = 0.0, level: float = 0.95) -> float:
@@ -45,14 +45,8 @@ def confirmation_power(effect: float, sd: float, seeds: int, smallest: float = 0
         raise ConfigError(f"The standard deviation of the differences is {sd}; a power needs one above 0.")
     if seeds < 2:
         return 0.0
-    df, root = seeds - 1, math.sqrt(seeds) / sd
-    star = student_quantile((1 + level) / 2, df)
-    start, end = max(0.0, 1 - 8 / math.sqrt(df)), 1 + 8 / math.sqrt(df)
-    u = start + (end - start) * (np.arange(_CELLS) + 0.5) / _CELLS
-    logs = math.log(2) + df / 2 * math.log(df / 2) - math.lgamma(df / 2) + (df - 1) * np.log(u) - df * u**2 / 2
-    weights = np.exp(logs)
-    need = np.maximum(star * u, root * smallest - star * u)
-    return float((weights * _normal_cdf(root * effect - need)).sum() / weights.sum())
+    root = math.sqrt(seeds) / sd
+    return _power(root * effect, root * smallest, seeds - 1, student_quantile((1 + level) / 2, seeds - 1))
 
 
 def seeds_needed(
@@ -104,15 +98,27 @@ def detectable_effect(sd: float, seeds: int, *, power: float = 0.8, level: float
         return None
     if sd == 0:
         return 0.0
-    high = sd
-    while confirmation_power(high, sd, seeds, level=level) < power:
+    df = seeds - 1
+    star = student_quantile((1 + level) / 2, df)
+    high = 1.0
+    while _power(high, 0.0, df, star) < power:
         high *= 2
-    return _bisect(lambda effect: confirmation_power(effect, sd, seeds, level=level) >= power, 0.0, high)
+    return _bisect(lambda shift: _power(shift, 0.0, df, star) >= power, 0.0, high) * sd / math.sqrt(seeds)
+
+
+def _power(shift: float, smallest: float, df: int, star: float) -> float:
+    """See `confirmation_power`; effect and smallest effect are in standard errors, `star` is the quantile of t."""
+    start, end = max(0.0, 1 - 8 / math.sqrt(df)), 1 + 8 / math.sqrt(df)
+    u = start + (end - start) * (np.arange(_CELLS) + 0.5) / _CELLS
+    logs = math.log(2) + df / 2 * math.log(df / 2) - math.lgamma(df / 2) + (df - 1) * np.log(u) - df * u**2 / 2
+    weights = np.exp(logs)
+    need = np.maximum(star * u, smallest - star * u)
+    return float((weights * _normal_cdf(shift - need)).sum() / weights.sum())
 
 
 def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
     """Where a condition begins to hold: it does at `high`, and not at `low`."""
-    for _ in range(60):
+    for _ in range(50):
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
