@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,20 +89,23 @@ def command(
     folder = out or Path("claims") / f"{found.name}{kind}"
     asked = shlex.join(["palaestra", *sys.argv[1:]])
 
-    _tell(f"{found.title}: {found.sentence}")
-    control = run_control(found)
-    for check in control.checks:
-        _tell(f"  {'passed' if check.passed else 'FAILED'}  {check.what}: {check.value:.3g}")
-    experiment = None
-    if not control.passed:
-        _tell("The positive control failed, so nothing is trained.")
-    elif runs:
+    # Whatever is wrong with what was asked is said before anything runs.
+    experiment, train = None, None
+    if runs:
         from palaestra.harness.reproduce.experiment import finished_experiment
 
         experiment = finished_experiment(found, runs)
     elif not control_only:
-        experiment = _train(found, folder, (smoke, full), seeds, pilots, tune, lr_grid, jobs, recipes, on, overrides,
-                            held_out)  # fmt: skip
+        train = _training(found, folder, (smoke, full), seeds, pilots, tune, lr_grid, jobs, recipes, on, overrides,
+                          held_out)
+    _tell(f"{found.title}: {found.sentence}")
+    control = run_control(found)
+    for check in control.checks:
+        _tell(f"  {'passed' if check.passed else 'FAILED'}  {check.what}: {check.value:.3g}")
+    if train is not None and control.passed:
+        experiment = train()
+    elif train is not None:
+        _tell("The positive control failed, so nothing is trained.")
     result = result_of(found, control, experiment)
     page = write_claim(result, folder, asked)
     if experiment is not None:
@@ -113,7 +117,7 @@ def command(
 
 
 # fmt: on
-def _train(
+def _training(
     claim: Claim,
     folder: Path,
     kind: tuple[bool, bool],
@@ -126,7 +130,7 @@ def _train(
     on: Path | None,
     overrides: tuple[str, ...],
     held_out: str,
-) -> Experiment:
+) -> Callable[[], Experiment]:
     from dataclasses import replace
 
     from palaestra.harness.reproduce.arms import load_arms
@@ -135,6 +139,7 @@ def _train(
     from palaestra.harness.reproduce.report import power_words
     from palaestra.harness.reproduce.result import power_of
 
+    grid = _grid(lr_grid)
     scale = SCALES["smoke" if kind[0] else "full" if kind[1] else "default"]
     scale = replace(
         scale,
@@ -143,25 +148,30 @@ def _train(
         tune=scale.tune or tune or lr_grid is not None,
     )
 
+    arms = load_arms(claim, recipes, on=on, overrides=overrides)
+
     def on_pilots(experiment: Experiment) -> None:
         power = power_of(experiment.pilots, (), claim.smallest, scale.seeds)
         _tell("Power: not known from these pilots." if power is None else power_words(power, claim.smallest))
 
-    try:
-        return run_experiment(
-            claim,
-            load_arms(claim, recipes, on=on, overrides=overrides),
-            folder,
-            scale,
-            held_out=held_out,
-            grid=_grid(lr_grid),
-            at_once=jobs,
-            tell=_tell,
-            on_pilots=on_pilots,
-        )
-    except Stopped as error:
-        click.echo(str(error), err=True)
-        raise click.Abort from error
+    def train() -> Experiment:
+        try:
+            return run_experiment(
+                claim,
+                arms,
+                folder,
+                scale,
+                held_out=held_out,
+                grid=grid,
+                at_once=jobs,
+                tell=_tell,
+                on_pilots=on_pilots,
+            )
+        except Stopped as error:
+            _tell(str(error))
+            raise click.Abort from error
+
+    return train
 
 
 def _grid(text: str | None) -> tuple[float, ...]:
