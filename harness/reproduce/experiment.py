@@ -153,7 +153,7 @@ def run_experiment(
         chosen,
         arms.differences,
         held_out,
-        notes=_notes(scale, arms, held_out, recipe_split),
+        notes=[*_notes(scale, arms, held_out, recipe_split), *(_at_edge(rates, chosen) if scale.tune else ())],
     )
     if found:
         on_pilots(experiment)
@@ -245,3 +245,12 @@ def _notes(scale: Scale, arms: Arms, held_out: str, split: str) -> list[str]:
     if scale.pilots and held_out == split:
         notes.append(f"Pilots and the other runs were judged on the same split, {split}.")
     return notes
+
+
+def _at_edge(rates: Mapping[Arm, Sequence[float]], chosen: Mapping[Arm, float]) -> list[str]:
+    return [
+        f"The best learning rate of the {arm}, {chosen[arm]:g}, is at the edge of its grid; a wider one (--lr-grid) "
+        "may be fairer to it."
+        for arm in ARMS
+        if chosen[arm] in (min(rates[arm]), max(rates[arm]))
+    ]

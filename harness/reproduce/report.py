@@ -113,11 +113,12 @@ def markdown(result: Result, command: str) -> str:
 def _page(result: Result, command: str) -> str:
     experiment = result.experiment
     pairs = experiment.pairs if experiment is not None else ()
-    names = {"baseline": "baseline", "method": result.claim.title}
+    names = {"baseline": "baseline", "method": result.claim.name}
     curves = {names[arm]: learning_curve(pairs, arm) for arm in reversed(ARMS)}
     template = make_templates().from_string((files(__package__) / "claim.html").read_text(encoding="utf-8"))
     return template.render(
         claim=result.claim,
+        span=_span,
         judged=result.judgement,
         tone={"confirmed": "solved", "not confirmed": "failed"}.get(result.judgement.verdict, "partial"),
         rule=RULE,
@@ -137,7 +138,6 @@ def _page(result: Result, command: str) -> str:
 
 
 def _control_chart(control: ControlResult) -> str:
-    # The first line is drawn in the colour of text; the method's deserves it.
     return _chart({arm.name: arm.curve for arm in control.arms}, control.success, "step")
 
 

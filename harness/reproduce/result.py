@@ -10,7 +10,7 @@ import numpy as np
 
 from palaestra.harness.report.paired_tests import t_test
 from palaestra.harness.reproduce.arms import Arm
-from palaestra.harness.reproduce.claim import Claim, Judgement, judge
+from palaestra.harness.reproduce.claim import LEAST_SEEDS, Claim, Judgement, judge
 from palaestra.harness.reproduce.control import ControlResult
 from palaestra.harness.reproduce.experiment import Experiment
 from palaestra.harness.reproduce.pairs import Pair
@@ -30,7 +30,7 @@ class Power:
         sd: Their sample deviation.
         seeds: That the experiment has.
         chance: Of "confirmed" with these seeds, if the true effect is the smallest of interest.
-        needed: Seeds for a chance of 80 %; None above 10,000.
+        needed: Seeds for a chance of 80 %, at least as many as the rule asks for; None above 10,000.
         detectable: Smallest effect whose interval lies above 0 in 80 of 100 experiments with these seeds.
     """
 
@@ -90,13 +90,14 @@ def power_of(pilots: Sequence[Pair], pairs: Sequence[Pair], smallest: float, see
         return None
     sd = float(deltas.std(ddof=1))
     count = len(pairs) if seeds is None else seeds
+    needed = seeds_needed(smallest, sd, smallest=smallest)
     return Power(
         "pilots" if used is pilots else "seeds",
         len(deltas),
         sd,
         count,
-        confirmation_power(smallest, sd, count, smallest),
-        seeds_needed(smallest, sd, smallest=smallest),
+        confirmation_power(smallest, sd, count, smallest) if count >= LEAST_SEEDS else 0.0,
+        None if needed is None else max(needed, LEAST_SEEDS),
         detectable_effect(sd, count),
     )
 

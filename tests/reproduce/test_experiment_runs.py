@@ -73,6 +73,7 @@ def test_both_arms_are_tuned_alike_on_seeds_of_their_own(tuned):
     assert sorted(set(trained) - set(pilots)) == [
         f"runs-{arm}-seed{seed}" for arm in ("baseline", "method") for seed in (0, 1)
     ]
+    assert sum("at the edge of its grid" in note for note in experiment.notes) == 2
     for arm in ("method", "baseline"):
         means = experiment.tuning[arm]
         assert len(means) == 2
@@ -183,6 +184,14 @@ def test_the_repositorys_recipes_make_fair_arms(request):
         assert small.credit == arms.method.credit
 
 
+def test_the_gpu_recipe_serves_every_claim(request):
+    recipes = request.config.rootpath / "recipes"
+    for name in ("igpo", "stratified", "spa"):
+        arms = load_arms(find_claim(name), recipes, on=recipes / "search-igpo-smollm2.toml")
+        assert (arms.method.model.name, arms.method.learner) == ("smollm2", arms.baseline.learner)
+        assert arms.differences == []
+
+
 def test_recipes_that_differ_in_more_than_the_reward_are_refused(toy_recipes, tmp_path):
     for path in toy_recipes.iterdir():
         shutil.copy(path, tmp_path)
@@ -267,4 +276,7 @@ def test_power_is_from_the_pilots_where_there_are_two(tuned):
     piloted = power_of(pairs[:2], pairs[2:], 0.05, seeds=7)
     assert (piloted.source, piloted.pairs, piloted.seeds) == ("pilots", 2, 7)
     assert power_of(pairs[:1], pairs, 0.05).source == "seeds"
+    steady = [dataclasses.replace(pair, method=0.5 + pair.method / 100) for pair in pairs]
+    few = power_of(steady, (), 0.05, seeds=3)
+    assert (few.needed, few.chance) == (5, 0.0)  # the rule asks for five, however steady they are
     assert power_of((), pairs[:1] * 5, 0.05) is None
