@@ -19,6 +19,9 @@ turn m is weighted by is therefore larger by
 and the gradient's ratio of mean to deviation by about the root of it. Normalising over all turns of a group leaves an
 offset where a turn's mean differs from that of all; it is the same for all actions, and costs some of the ratio.
 
+That learning is faster does not follow: where the effect is large, the baseline solves it in a few steps, too. The
+effect here was chosen small enough for the difference to show; `docs/claims.md` has the settings that were tried.
+
 The estimator learns first, from episodes of the policy as it is at the start (as in the paper); the curve of progress
 attribution waits for as long as these episodes would have been steps.
 """
