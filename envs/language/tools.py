@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +25,17 @@ _StrictValidator: Any = validators.extend(  # type: ignore[no-untyped-call]
         "integer", lambda checker, value: isinstance(value, int) and not isinstance(value, bool)
     ),
 )
+
+
+def _make_validator(schema: dict[str, Any]) -> Any:
+    Draft202012Validator.check_schema(schema)
+    return _StrictValidator({"unevaluatedProperties": False, **schema})
+
+
+@lru_cache(maxsize=1024)
+def _validator_of(schema: str) -> Any:
+    """Made once for all environments with the tool: checking a schema costs more than an episode's steps."""
+    return _make_validator(json.loads(schema))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +85,7 @@ class Tool:
         if not self.name or not all(char.isascii() and (char.isalnum() or char in "_-") for char in self.name):
             raise ConfigError(f"A tool's name is made of letters, digits, '_' and '-'; got {self.name!r}.")
         try:
-            Draft202012Validator.check_schema(dict(self.parameters))
+            self._validator()
         except SchemaError as error:
             raise ConfigError(
                 f"The parameters of the tool '{self.name}' are no JSON Schema: {error.message}"
@@ -95,9 +106,12 @@ class Tool:
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"The timeout of the tool '{self.name}' is {self.timeout}; it must be above 0, or None.")
 
-    @cached_property
     def _validator(self) -> Any:
-        return _StrictValidator({"unevaluatedProperties": False, **self.parameters})
+        try:
+            key = json.dumps(self.parameters)
+        except (TypeError, ValueError):  # mappings of other kinds, circles
+            return _make_validator(dict(self.parameters))
+        return _validator_of(key)
 
     @property
     def openai(self) -> dict[str, Any]:
@@ -110,7 +124,7 @@ class Tool:
     def problem(self, arguments: Mapping[str, Any]) -> str | None:
         """What is wrong with the arguments and what is accepted, for the agent; None where nothing is."""
         try:
-            error = best_match(self._validator.iter_errors(dict(arguments)))
+            error = best_match(self._validator().iter_errors(dict(arguments)))
         except RecursionError:
             return f"The arguments of '{self.name}' are nested too deeply."
         if error is None:

@@ -135,7 +135,7 @@ class FactbookSearchEnv(SearchEnv):
             raise ConfigError(f"max_hops is {max_hops}; it must be at least 1.")
         self._factbook = _SHARED.get("factbook", _Factbook)
         tasks = self._factbook.tasks
-        known = {task.metadata["kind"] for task in tasks}
+        known = tasks.once("kinds", lambda: sorted({task.metadata["kind"] for task in tasks}))
         wanted = tuple(known) if kinds is None else (kinds,) if isinstance(kinds, str) else tuple(kinds)
         for kind in wanted:
             if kind not in known:

@@ -151,8 +151,7 @@ class SearchEnv(LanguageEnv):
         self.snippet_chars, self.brief = snippet_chars, brief
         self.all_tasks = _as_tasks(questions)
         tasks = self.all_tasks.where(split=split)
-        for task in self.all_tasks:
-            _check_task(task, support)
+        self.all_tasks.once(("search", support), lambda: _check_tasks(self.all_tasks, support))
         self.corpus = None if corpus is None else load_corpus(corpus)
         self.retriever = make_retriever(retriever, self.corpus)
         self._retrieved: dict[str, str] = {}
@@ -298,11 +297,15 @@ def _as_tasks(questions: Any) -> TaskSet:
     return load_questions(questions)
 
 
-def _check_task(task: Task, support: Support) -> None:
-    answers = task.truth.get("answers")
-    if not isinstance(answers, tuple | list) or not answers or not all(isinstance(answer, str) for answer in answers):
-        raise ConfigError(f"The task '{task.id}' needs truth['answers'], a tuple of accepted texts; got {answers!r}.")
-    if support == "always" and not task.truth.get("gold_passages"):
-        raise ConfigError(
-            f"support='always' needs questions with supporting passages; '{task.id}' has no truth['gold_passages']."
-        )
+def _check_tasks(tasks: TaskSet, support: Support) -> None:
+    for task in tasks:
+        answers = task.truth.get("answers")
+        texts = isinstance(answers, tuple | list) and all(isinstance(answer, str) for answer in answers)
+        if not answers or not texts:
+            raise ConfigError(
+                f"The task '{task.id}' needs truth['answers'], a tuple of accepted texts; got {answers!r}."
+            )
+        if support == "always" and not task.truth.get("gold_passages"):
+            raise ConfigError(
+                f"support='always' needs questions with supporting passages; '{task.id}' has no truth['gold_passages']."
+            )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from palaestra.errors import ConfigError, UnknownNameError
 
@@ -13,6 +13,8 @@ __all__ = ["SPLITS", "Split", "Task", "TaskSet", "split_of"]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+T = TypeVar("T")
 
 
 def split_of(group: str, *, val: float = 0.1, test: float = 0.2, salt: str = "palaestra-1") -> Split:
@@ -108,6 +110,7 @@ class TaskSet(Sequence[Task]):
             twice = next(task.id for task in self._tasks if task.id in seen or seen.add(task.id))  # type: ignore[func-returns-value]
             raise ConfigError(f"Two tasks have the id '{twice}'; ids must be unique.")
         self._by_id = by_id
+        self._known: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -132,6 +135,18 @@ class TaskSet(Sequence[Task]):
         except (KeyError, TypeError):
             raise UnknownNameError("task", str(task_id), self._by_id) from None
 
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gives, computed once in the life of this task set, which never changes.
+
+        Args:
+            key: Names it, and whatever it depends on beside the tasks.
+            compute: Without arguments.
+        """
+        if key not in self._known:
+            self._known[key] = compute()
+        found: T = self._known[key]
+        return found
+
     def where(self, *, split: str = "all", **metadata: Any) -> TaskSet:
         """The tasks of one split (`all` for every one) whose metadata have the given values.
 
@@ -142,10 +157,17 @@ class TaskSet(Sequence[Task]):
         """
         if split != "all" and split not in SPLITS:
             raise UnknownNameError("split", split, (*SPLITS, "all"))
-        wanted = {key: value if isinstance(value, tuple | list) else (value,) for key, value in metadata.items()}
-        return TaskSet(
-            task
-            for task in self._tasks
-            if (split == "all" or task.split == split)
-            and all(task.metadata.get(key) in values for key, values in wanted.items())
-        )
+        wanted = {key: tuple(value) if isinstance(value, tuple | list) else (value,) for key, value in metadata.items()}
+
+        def chosen() -> TaskSet:
+            return TaskSet(
+                task
+                for task in self._tasks
+                if (split == "all" or task.split == split)
+                and all(task.metadata.get(key) in values for key, values in wanted.items())
+            )
+
+        try:
+            return self.once(("where", split, *sorted(wanted.items())), chosen)
+        except TypeError:  # values that cannot be hashed or ordered
+            return chosen()
