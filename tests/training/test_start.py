@@ -1,0 +1,76 @@
+"""The policy at step 0: one warm start for all seeds, kept where it may be kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from palaestra.errors import ConfigError
+from palaestra.harness.training import start
+from palaestra.harness.training.loop import train
+from palaestra.harness.training.recipe import WarmStartSection, load_recipe
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "search-outcome-small.toml"
+TINY = (
+    "warm_start.episodes=24",
+    "warm_start.copying=24",
+    "warm_start.versions=1",
+    "model.small.vocabulary=320",
+    "model.small.width=32",
+    "model.small.layers=2",
+    "evaluation.episodes=0",
+    "train.steps=0",
+)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """The folder in which warm starts are kept."""
+    monkeypatch.setattr(start, "cache_dir", lambda *parts: tmp_path.joinpath("cache", *parts))
+    return tmp_path / "cache" / "warm-starts"
+
+
+def weights(folder):
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "start" / "model.safetensors")
+
+
+def same(one, other):
+    return all(np.array_equal(value, other[name]) for name, value in one.items())
+
+
+def test_all_seeds_begin_alike_and_the_second_finds_what_the_first_kept(kept, tmp_path):
+    train(load_recipe(RECIPE, (*TINY, "train.seed=0")), tmp_path / "0")
+    (place,) = kept.iterdir()
+    first = weights(tmp_path / "0")
+    # Whether it is looked up can be told by a mark.
+    (place / "mark").write_text("kept")
+    train(load_recipe(RECIPE, (*TINY, "train.seed=1", "credit.name=outcome", "learner.lr=1e-5")), tmp_path / "1")
+    assert (tmp_path / "1" / "start" / "mark").read_text() == "kept"
+    assert same(first, weights(tmp_path / "1"))
+    train(load_recipe(RECIPE, (*TINY, "warm_start.seed=1")), tmp_path / "2")
+    assert not (tmp_path / "2" / "start" / "mark").exists()
+    assert not same(first, weights(tmp_path / "2"))
+    assert len(list(kept.iterdir())) == 2
+
+
+def test_what_is_not_kept_is_made_again_and_comes_out_the_same(kept, tmp_path):
+    import shutil
+
+    train(load_recipe(RECIPE, TINY), tmp_path / "0")
+    shutil.rmtree(kept)
+    train(load_recipe(RECIPE, TINY), tmp_path / "1")
+    assert same(weights(tmp_path / "0"), weights(tmp_path / "1"))
+
+
+def test_environments_of_others_are_not_kept(kept, small_steps, tmp_path):
+    train(small_steps("warm_start.episodes=4", "train.steps=0", "evaluation.episodes=0"), tmp_path / "t")
+    assert not kept.exists()
+
+
+def test_shares_and_counts_out_of_range():
+    with pytest.raises(ConfigError, match=r"share is 1\.5"):
+        WarmStartSection(share=1.5)
+    with pytest.raises(ConfigError, match="copying is -1"):
+        WarmStartSection(copying=-1)
