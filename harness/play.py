@@ -309,7 +309,7 @@ class Play:
                 self._enter(newcomers, single=False)
 
     def _refused(self, acting: Sequence[_Track], chosen: Mapping[str, Any], error: Exception) -> bool:
-        """Whether the step raised because of an action that cannot be done, which ends the episode and is no failure."""
+        """Whether the step raised because of an action that cannot be done; it ends the episode and fails nothing."""
         illegal = {
             track.agent for track in acting if not self.world.action_space(track.agent).contains(chosen[track.agent])
         }
