@@ -34,7 +34,7 @@ def repeated_sequences(
         count: How many sequences.
         vocabulary: Number of tokens.
         rng: Draws them.
-        length: Tokens of a sequence, at least 16.
+        length: Most tokens of a sequence; at least 18.
         first: The lowest token to draw; those below are special.
     """
     sequences = []

@@ -60,8 +60,8 @@ def starting_policy(recipe: Recipe, ground: Ground, folder: Path, listener: List
     settings = {"device": section.device or None, "dtype": section.dtype or None}
     kept = _place_in_cache(recipe)
     if not folder.is_dir() and kept is not None and kept.is_dir():
-        with contextlib.suppress(OSError):  # whatever is wrong with a copy, it can be made again
-            shutil.copytree(kept, folder)
+        with contextlib.suppress(OSError):  # a start that cannot be copied can be made again
+            _copy_whole(kept, folder)
     if folder.is_dir():
         loaded = load_language_model(str(folder), **settings)
         loaded.name = section.name
@@ -79,10 +79,20 @@ def starting_policy(recipe: Recipe, ground: Ground, folder: Path, listener: List
         _fit(recipe, loaded, episodes, listener)
     save_policy(loaded, folder)
     if kept is not None:
-        with contextlib.suppress(OSError):  # a full or read-only disk costs the copy, not the run
+        with contextlib.suppress(OSError):  # a full or read-only disk costs the copy, not the run; so does a race
             kept.parent.mkdir(parents=True, exist_ok=True)
-            save_policy(loaded, kept)
+            _copy_whole(folder, kept)
     return loaded
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copies a folder beside its place and moves it there: whoever looks, or dies, finds all of it or nothing."""
+    draft = target.with_name(f".{target.name}-{os.getpid()}")
+    try:
+        shutil.copytree(source, draft)
+        os.rename(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _place_in_cache(recipe: Recipe) -> Path | None:
@@ -171,9 +181,11 @@ def _episodes(recipe: Recipe, ground: Ground, listener: Listener) -> list[Episod
     if not kept:
         what = f"the runs {', '.join(section.runs)}" if section.runs else f"the policy '{section.policy}'"
         failed = sum(not episode.valid for episode in episodes)
+        wanted = [name for name in ("solved", "grounded") if getattr(section, name)]
         raise ConfigError(
-            f"Of the {len(episodes)} episodes of {what}, {failed} failed and none has outcome 1, so there is nothing "
-            "to learn from. Choose another policy, or set warm_start.solved = false."
+            f"Of the {len(episodes)} episodes of {what}, {failed} failed and none of the others is "
+            f"{' and '.join(wanted) or 'more than a reset'}, so there is nothing to learn from. Choose another policy"
+            + (f", or set {' or '.join(f'warm_start.{name} = false' for name in wanted)}." if wanted else ".")
         )
     return kept
 

@@ -74,3 +74,30 @@ def test_shares_and_counts_out_of_range():
         WarmStartSection(share=1.5)
     with pytest.raises(ConfigError, match="copying is -1"):
         WarmStartSection(copying=-1)
+
+
+def test_a_start_that_nothing_can_be_learned_from_says_which_wish_to_drop(kept, tmp_path):
+    overrides = (*TINY, "warm_start.policy=null", "warm_start.versions=0", "warm_start.copying=0")
+    with pytest.raises(ConfigError, match=r"none of the others is solved and grounded.*warm_start\.solved = false"):
+        train(load_recipe(RECIPE, overrides), tmp_path / "t")
+
+
+def test_a_copy_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "weights").write_text("1")
+
+    def broken(*paths):
+        Path(paths[1]).mkdir()
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk is full"):
+        patch.setattr(start.shutil, "copytree", broken)
+        start._copy_whole(source, tmp_path / "target")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+    start._copy_whole(source, tmp_path / "target")
+    assert (tmp_path / "target" / "weights").read_text() == "1"
+    # Another process was first: what is there stays.
+    with pytest.raises(OSError):
+        start._copy_whole(source, tmp_path / "target")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
