@@ -45,7 +45,7 @@ def make_pair(kv_heads, dtype):
         num_attention_heads=4,
         num_key_value_heads=kv_heads,
         max_position_embeddings=128,
-        initializer_range=0.4,
+        initializer_range=0.2,
     )
     model = LlamaForCausalLM(config).to(dtype).eval()
     eager = copy.deepcopy(model)
