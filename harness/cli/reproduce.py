@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @click.argument("claim", metavar="CLAIM")
 @click.option("--out", type=click.Path(path_type=Path),
               help="Where everything goes.  [default: claims/CLAIM, with -smoke, -full or -control where asked for]")
+@click.option("--training", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where the training runs go. Claims with one DIR train their common baseline once.  [default: OUT]")
 @click.option("--control", "control_only", is_flag=True, help="The positive control alone: seconds, no training.")
 @click.option("--smoke", is_flag=True, help="Two seeds of a few steps: shows that everything works, decides nothing.")
 @click.option("--full", is_flag=True, help="Ten seeds, three pilots, learning rates tuned for both arms; for hours.")
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 @click.option("--pilots", type=int, metavar="N",
               help="Paired pilot runs, for power and tuning; their seeds are used for nothing else.  "
               "[default: 2; 0 by --smoke, 3 by --full]")
+@click.option("--pilot-steps", type=int, metavar="N",
+              help="Steps of a pilot run, where time is short.  [default: as many as a run's]")
 @click.option("--tune", is_flag=True, help="Choose both arms' learning rates from grids of one size, by the pilots.")
 @click.option("--lr-grid", metavar="A,B,C",
               help="The grid, for both arms, e.g. 1e-4,3e-4,1e-3.  [default: the recipe's own times 1/3, 1, 3]")
@@ -45,12 +49,14 @@ if TYPE_CHECKING:
 def command(
     claim: str,
     out: Path | None,
+    training: Path | None,
     control_only: bool,
     smoke: bool,
     full: bool,
     runs: tuple[Path, ...],
     seeds: int | None,
     pilots: int | None,
+    pilot_steps: int | None,
     tune: bool,
     lr_grid: str | None,
     jobs: int,
@@ -66,8 +72,8 @@ def command(
     seeds, the same start and the same held-out tasks, and a verdict by a rule that was written before: confirmed, not
     confirmed, or undecided.
 
-    OUT gets claim.html, claim.md and claim.json, and the training runs in pilots/ and runs/. Whatever is finished is
-    not repeated: an interrupted experiment goes on by the same command.
+    OUT gets claim.html, claim.md and claim.json, and the training runs in pilots/ and runs/, or these go to DIR.
+    Whatever is finished is not repeated: an interrupted experiment goes on by the same command.
 
     \b
     Examples:
@@ -75,6 +81,8 @@ def command(
       palaestra reproduce stratified --smoke
       palaestra reproduce igpo --full --jobs 2
       palaestra reproduce spa --seeds 8 --tune --lr-grid 1e-4,3e-4,1e-3
+      palaestra reproduce igpo --tune --training claims/training
+      palaestra reproduce stratified --tune --training claims/training
       palaestra reproduce igpo --runs runs/igpo --runs runs/outcome
       palaestra reproduce igpo --on recipes/search-igpo-smollm2.toml --jobs 1
     """
@@ -96,8 +104,8 @@ def command(
 
         experiment = finished_experiment(found, runs)
     elif not control_only:
-        train = _training(found, folder, (smoke, full), seeds, pilots, tune, lr_grid, jobs, recipes, on, overrides,
-                          held_out)
+        train = _training(found, training or folder, (smoke, full), seeds, pilots, pilot_steps, tune, lr_grid, jobs,
+                          recipes, on, overrides, held_out)
     _tell(f"{found.title}: {found.sentence}")
     control = run_control(found)
     for check in control.checks:
@@ -123,6 +131,7 @@ def _training(
     kind: tuple[bool, bool],
     seeds: int | None,
     pilots: int | None,
+    pilot_steps: int | None,
     tune: bool,
     lr_grid: str | None,
     jobs: int,
@@ -146,6 +155,7 @@ def _training(
         seeds=scale.seeds if seeds is None else seeds,
         pilots=scale.pilots if pilots is None else pilots,
         tune=scale.tune or tune or lr_grid is not None,
+        pilot_steps=pilot_steps,
     )
 
     arms = load_arms(claim, recipes, on=on, overrides=overrides)

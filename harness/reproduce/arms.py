@@ -54,7 +54,7 @@ def load_arms(claim: Claim, folder: Path, *, on: Path | None = None, overrides: 
 
     Raises:
         PalaestraError: A recipe cannot be read, or is of another design than the claim's.
-        ConfigError: The two differ in more than credit, advantage and learner.
+        ConfigError: The two differ in more than credit, advantage and learner, or have one name.
     """
     for name in (claim.method, claim.baseline):
         if not (folder / name).is_file():
@@ -83,6 +83,11 @@ def load_arms(claim: Claim, folder: Path, *, on: Path | None = None, overrides: 
                 f"The {arm} of '{claim.name}' is credit {wanted[0]} with advantage {wanted[1]}, but its recipe has "
                 f"{arms.of(arm).credit.name} with {arms.of(arm).advantage.name}."
             )
+    if arms.method.name == arms.baseline.name:
+        raise ConfigError(
+            f"Both recipes of '{claim.name}' are named '{arms.method.name}', and runs are kept by the name of their "
+            "recipe; give one of them another name."
+        )
     own = (*_OWN, "learner")
     unfair = list(differences(_without(arms.baseline, own), _without(arms.method, own)))
     if unfair:

@@ -37,6 +37,7 @@ class Scale:
         pilots: Paired pilot runs, whose seeds are used for nothing else.
         tune: Whether the learning rate of either arm is chosen from a grid by its pilot runs.
         short: Whether runs are shortened to a few steps, which shows that everything works and nothing else.
+        pilot_steps: Of a pilot run, where it is to be shorter than the others; None for as many.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Scale:
     pilots: int
     tune: bool
     short: bool = False
+    pilot_steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.pilots < 0 or self.seeds > FIRST_PILOT:
@@ -52,6 +54,8 @@ class Scale:
             )
         if self.tune and not self.pilots:
             raise ConfigError("Tuning needs pilot runs: --pilots 2 or more.")
+        if self.pilot_steps is not None and self.pilot_steps < 1:
+            raise ConfigError(f"A pilot run has at least one step; {self.pilot_steps} were asked for.")
 
 
 SCALES: Mapping[str, Scale] = {
@@ -109,7 +113,8 @@ def run_experiment(
     Args:
         claim: What is tested.
         arms: Its recipes.
-        out: Folder of everything: `warm-start/`, `pilots/`, `runs/`, `recipes/`, `logs/`.
+        out: Folder of everything: `warm-start/`, `pilots/`, `runs/`, `recipes/`, `logs/`. Claims that share it train
+            their common baseline once: a run is known by its recipe, learning rate and seed.
         scale: How much.
         held_out: The split that decides; pilots are judged on the recipes' own split, so that nothing is tuned on it.
         grid: Learning rates to tune over, for both arms; by default each arm's own times 1/3, 1 and 3.
@@ -133,8 +138,10 @@ def run_experiment(
     if not scale.tune:
         rates = {arm: (arms.of(arm).learner.lr,) for arm in ARMS}
     seeds = range(FIRST_PILOT, FIRST_PILOT + scale.pilots)
+    steps = arms.method.train.steps
+    pilot_steps = min(scale.pilot_steps or steps, steps)
     pilots = {
-        (arm, lr, seed): _job(f"pilots-{arm}-lr{lr:g}-seed{seed}", out, arms.of(arm), seed, lr, None)
+        (arm, lr, seed): _job("pilots", out, arms.of(arm).with_train(steps=pilot_steps), seed, lr, None)
         for seed in seeds
         for arm in ARMS
         for lr in rates[arm]
@@ -153,12 +160,16 @@ def run_experiment(
         chosen,
         arms.differences,
         held_out,
-        notes=[*_notes(scale, arms, held_out, recipe_split), *(_at_edge(rates, chosen) if scale.tune else ())],
+        notes=[
+            *_notes(scale, arms, held_out, recipe_split),
+            *([f"Pilot runs had {pilot_steps} steps, the others {steps}."] if found and pilot_steps < steps else ()),
+            *(_at_edge(rates, chosen) if scale.tune else ()),
+        ],
     )
     if found:
         on_pilots(experiment)
     jobs: dict[tuple[Arm, int], Job] = {
-        (arm, seed): _job(f"runs-{arm}-seed{seed}", out, arms.of(arm), seed, chosen[arm], held_out)
+        (arm, seed): _job("runs", out, arms.of(arm), seed, chosen[arm], held_out)
         for seed in range(scale.seeds)
         for arm in ARMS
     }
@@ -206,12 +217,12 @@ def _warm_started(arms: Arms, out: Path, todo: RunJobs, commands: list[str]) -> 
     return Arms(*(with_start(arms.of(arm), place / "start") for arm in ARMS))
 
 
-def _job(name: str, out: Path, recipe: Recipe, seed: int, lr: float, split: Any) -> Job:
+def _job(kind: str, out: Path, recipe: Recipe, seed: int, lr: float, split: Any) -> Job:
     learner = dataclasses.replace(recipe.learner, lr=lr)
     evaluation = recipe.evaluation if split is None else dataclasses.replace(recipe.evaluation, split=split)
     asked = dataclasses.replace(recipe, learner=learner, evaluation=evaluation).with_train(seed=seed)
-    kind, _, rest = name.partition("-")
-    return Job(name, out / kind / rest, asked)
+    name = f"{recipe.name}-lr{lr:g}-seed{seed}"
+    return Job(f"{kind}-{name}", out / kind / name, asked)
 
 
 def _chosen(

@@ -21,6 +21,7 @@ from palaestra.harness.reproduce.result import learning_curve, power_of, result_
 
 pytest.importorskip("transformers")
 CLAIM = find_claim("igpo")
+NAMES = {"method": "igpo", "baseline": "outcome"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,6 +49,11 @@ class Doing:
         return [f"do {job.name}" for job in jobs]
 
 
+def run_of(out, arm, seed):
+    (folder,) = (out / "runs").glob(f"{NAMES[arm]}-lr*-seed{seed}")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def tuned(toy_recipes, tmp_path_factory):
     """A finished experiment with pilots and tuning: its folder, what was trained, and what came of it."""
@@ -65,13 +71,13 @@ def test_both_arms_are_tuned_alike_on_seeds_of_their_own(tuned):
     _, trained, experiment, told, _, _ = tuned
     pilots = [name for name in trained if name.startswith("pilots-")]
     assert sorted(pilots) == sorted(
-        f"pilots-{arm}-lr{lr}-seed{seed}"
-        for arm in ("method", "baseline")
+        f"pilots-{name}-lr{lr}-seed{seed}"
+        for name in NAMES.values()
         for lr in ("0.001", "0.01")
         for seed in (1000, 1001)
     )
     assert sorted(set(trained) - set(pilots)) == [
-        f"runs-{arm}-seed{seed}" for arm in ("baseline", "method") for seed in (0, 1)
+        f"runs-{NAMES[arm]}-lr{experiment.rates[arm]:g}-seed{seed}" for arm in ("method", "baseline") for seed in (0, 1)
     ]
     assert sum("at the edge of its grid" in note for note in experiment.notes) == 2
     for arm in ("method", "baseline"):
@@ -94,7 +100,7 @@ def test_pairs_are_read_from_the_evaluations(tuned):
     out, _, experiment, _, _, _ = tuned
     for pair in experiment.pairs:
         for arm in ("method", "baseline"):
-            runs = {step: Run(out / "runs" / f"{arm}-seed{pair.seed}" / "eval" / f"step-{step}") for step in (0, 2)}
+            runs = {step: Run(run_of(out, arm, pair.seed) / "eval" / f"step-{step}") for step in (0, 2)}
             assert getattr(pair, arm) == pytest.approx(np.mean([entry.outcome for entry in runs[2].entries]))
             assert pair.start == pytest.approx(np.mean([entry.outcome for entry in runs[0].entries]))
         assert (pair.tasks, pair.step, pair.failed) == (4, 2, 0)
@@ -115,8 +121,8 @@ def test_runs_made_elsewhere_are_paired_by_seed(tuned):
 
 def test_runs_without_a_partner_are_left_out_and_said(tuned, tmp_path):
     out = tuned[0]
-    for name in ("method-seed0", "method-seed1", "baseline-seed1"):
-        shutil.copytree(out / "runs" / name, tmp_path / name)
+    for arm, seed in (("method", 0), ("method", 1), ("baseline", 1)):
+        shutil.copytree(run_of(out, arm, seed), tmp_path / f"{arm}-seed{seed}")
     pairs, notes, _ = find_pairs(CLAIM, [tmp_path])
     assert [pair.seed for pair in pairs] == [1]
     assert notes == ["The method has seeds that the other arm lacks: 0. Left out."]
@@ -125,7 +131,7 @@ def test_runs_without_a_partner_are_left_out_and_said(tuned, tmp_path):
     with pytest.raises(RecordError, match="no training run"):
         find_pairs(CLAIM, [tmp_path / "nothing"])
     with pytest.raises(ConfigError, match="both the method with seed 0"):
-        find_pairs(CLAIM, [tmp_path, out / "runs" / "method-seed0"])
+        find_pairs(CLAIM, [tmp_path, run_of(out, "method", 0)])
 
 
 def edit(folder, change):
@@ -137,25 +143,25 @@ def edit(folder, change):
 
 def test_unfinished_runs_and_those_of_other_designs_are_left_out(tuned, tmp_path):
     shutil.copytree(tuned[0] / "runs", tmp_path / "runs")
-    edit(tmp_path / "runs" / "method-seed0", lambda m: m.update(status="interrupted"))
+    edit(run_of(tmp_path, "method", 0), lambda m: m.update(status="interrupted"))
     pairs, notes, _ = find_pairs(CLAIM, [tmp_path / "runs"])
     assert [pair.seed for pair in pairs] == [1]
     assert any("is not finished (interrupted)" in note for note in notes)
-    edit(tmp_path / "runs" / "method-seed1", lambda m: m["recipe"]["credit"].update(name="spa"))
+    edit(run_of(tmp_path, "method", 1), lambda m: m["recipe"]["credit"].update(name="spa"))
     with pytest.raises(ConfigError, match="no seed with both arms"):
         find_pairs(CLAIM, [tmp_path / "runs"])
 
 
 @pytest.mark.parametrize(
-    ("arm", "change", "message"),
+    ("which", "change", "message"),
     [
-        ("baseline-seed1", lambda m: m["recipe"]["learner"].update(lr=0.5), "no further seed of the baseline"),
-        ("baseline", lambda m: m["recipe"]["rollout"].update(group_size=8), "differ in more than reward and learner"),
+        ("*-seed1", lambda m: m["recipe"]["learner"].update(lr=0.5), "no further seed of the baseline"),
+        ("", lambda m: m["recipe"]["rollout"].update(group_size=8), "differ in more than reward and learner"),
     ],
 )
-def test_unfair_pairs_are_refused(tuned, tmp_path, arm, change, message):
+def test_unfair_pairs_are_refused(tuned, tmp_path, which, change, message):
     shutil.copytree(tuned[0] / "runs", tmp_path / "runs")
-    for folder in (tmp_path / "runs").glob(f"{arm}*"):
+    for folder in (tmp_path / "runs").glob(f"{NAMES['baseline']}{which}*"):
         edit(folder, change)
     with pytest.raises(ConfigError, match=message):
         find_pairs(CLAIM, [tmp_path / "runs"])
@@ -163,13 +169,13 @@ def test_unfair_pairs_are_refused(tuned, tmp_path, arm, change, message):
 
 def test_a_pair_with_two_starts_is_none(tuned, tmp_path):
     for arm in ("method", "baseline"):
-        shutil.copytree(tuned[0] / "runs" / f"{arm}-seed0", tmp_path / arm)
+        shutil.copytree(run_of(tuned[0], arm, 0), tmp_path / arm)
     read_pair(tmp_path / "method", tmp_path / "baseline")
     shutil.copy(tmp_path / "method" / "model" / "model.safetensors", tmp_path / "method" / "start")
     with pytest.raises(ConfigError, match="different weights"):
         read_pair(tmp_path / "method", tmp_path / "baseline")
     with pytest.raises(ConfigError, match="seeds are 0 and 1"):
-        read_pair(tuned[0] / "runs" / "method-seed0", tuned[0] / "runs" / "baseline-seed1")
+        read_pair(run_of(tuned[0], "method", 0), run_of(tuned[0], "baseline", 1))
 
 
 # Recipes -----------------------------------------------------------------------------------------------------------
@@ -202,6 +208,10 @@ def test_recipes_that_differ_in_more_than_the_reward_are_refused(toy_recipes, tm
     shared = load_arms(CLAIM, tmp_path, on=unequal)
     assert shared.method.rollout == shared.baseline.rollout
     assert (shared.method.credit.name, shared.baseline.credit.name) == ("igpo", "outcome")
+    unequal.write_text(unequal.read_text().replace('name = "outcome"\n', 'name = "igpo"\n', 1))
+    with pytest.raises(ConfigError, match="Both recipes of 'igpo' are named 'igpo'"):
+        load_arms(CLAIM, tmp_path, on=toy_recipes / "search-igpo-small.toml")
+    unequal.write_text(unequal.read_text().replace('name = "igpo"\n', 'name = "outcome"\n', 1))
     unequal.write_text(unequal.read_text().replace('name = "outcome"\n', 'name = "spa"\n'))
     with pytest.raises(ConfigError, match="baseline of 'igpo' is credit outcome"):
         load_arms(CLAIM, tmp_path, on=toy_recipes / "search-igpo-small.toml")
@@ -214,12 +224,32 @@ def test_a_warm_start_is_made_once_for_all(toy_recipes, tmp_path):
     doing = Doing()
     scale = Scale("default", seeds=1, pilots=0, tune=False)
     experiment = run_experiment(CLAIM, arms, tmp_path, scale, held_out="val", run=doing)
-    assert doing.trained == ["warm-start", "runs-method-seed0", "runs-baseline-seed0"]
+    assert doing.trained == [
+        "warm-start",
+        *(f"runs-{name}-lr{arms.method.learner.lr:g}-seed0" for name in NAMES.values()),
+    ]
     assert experiment.commands[0] == "do warm-start"
     recipe = with_start(arms.method, tmp_path / "warm-start" / "start")
     assert recipe.warm_start.episodes == 0 and recipe.credit == arms.method.credit
-    manifest = json.loads((tmp_path / "runs" / "method-seed0" / "manifest.json").read_text())
+    manifest = json.loads((run_of(tmp_path, "method", 0) / "manifest.json").read_text())
     assert manifest["recipe"]["model"]["name"] == str(tmp_path / "warm-start" / "start")
+
+
+def test_claims_that_share_a_folder_train_their_baseline_once(tuned, toy_recipes):
+    out, again = tuned[0], Doing()
+    other = dataclasses.replace(load_arms(CLAIM, toy_recipes).method, name="other")
+    arms = dataclasses.replace(load_arms(CLAIM, toy_recipes), method=other)
+    scale = Scale("default", seeds=2, pilots=2, tune=True)
+    run_experiment(CLAIM, arms, out, scale, held_out="val", grid=(1e-3, 1e-2), run=again)
+    assert len(again.trained) == 6 and all("other" in name for name in again.trained)
+
+
+def test_pilots_may_be_shorter(toy_recipes, tmp_path):
+    arms = load_arms(CLAIM, toy_recipes)
+    scale = Scale("default", seeds=1, pilots=1, tune=False, pilot_steps=1)
+    experiment = run_experiment(CLAIM, arms, tmp_path, scale, held_out="val", run=Doing())
+    assert (experiment.pilots[0].step, experiment.pairs[0].step) == (1, 2)
+    assert "Pilot runs had 1 steps, the others 2." in experiment.notes
 
 
 def test_scales():
@@ -230,6 +260,8 @@ def test_scales():
     }
     with pytest.raises(ConfigError, match="--pilots"):
         dataclasses.replace(SCALES["default"], pilots=0, tune=True)
+    with pytest.raises(ConfigError, match="at least one step; 0 were"):
+        dataclasses.replace(SCALES["default"], pilot_steps=0)
     with pytest.raises(ConfigError, match="at least 1 seed"):
         Scale("x", seeds=0, pilots=0, tune=False)
 
@@ -251,7 +283,7 @@ def test_the_report_has_everything(tuned, tmp_path):
     html, text = page.read_text(), (tmp_path / "report" / "claim.md").read_text()
     data = json.loads((tmp_path / "report" / "claim.json").read_text())
     assert result.judgement.verdict == "undecided"
-    for wanted in ("undecided", "2 of at least 5 seeds", "palaestra reproduce igpo", "do runs-method-seed1"):
+    for wanted in ("undecided", "2 of at least 5 seeds", "palaestra reproduce igpo", "do runs-igpo-lr"):
         assert wanted in html and wanted in text, wanted
     assert "<svg" in html and "src=" not in html and "Success &lt;b&gt;" in html
     assert data["judgement"]["mean"] == pytest.approx(np.mean([pair.difference for pair in experiment.pairs]))
