@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from palaestra.agents.background import BackgroundLoop
 from palaestra.agents.base import Action, View
 from palaestra.agents.budget import Budget
 from palaestra.agents.openai_client import OpenAIClient
 from palaestra.agents.openai_protocol import Answer, ContextOverflow, Rejected, Retry, close_tag, read_answer
+from palaestra.background import BackgroundLoop
 from palaestra.episodes import Completion
 from palaestra.errors import ConfigError, ModelUnavailable
 

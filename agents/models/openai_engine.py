@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from palaestra.agents.background import BackgroundLoop
 from palaestra.agents.models.engine import GenerationRequest, GenerationResult
 from palaestra.agents.models.gate import Gate
 from palaestra.agents.models.openai_completion import (
@@ -32,6 +31,7 @@ from palaestra.agents.models.turns import Decoder, Turn
 from palaestra.agents.models.weight_folder import WeightFolder
 from palaestra.agents.openai_client import OpenAIClient
 from palaestra.agents.openai_protocol import ContextOverflow
+from palaestra.background import BackgroundLoop
 from palaestra.errors import ConfigError, ModelUnavailable
 
 if TYPE_CHECKING:

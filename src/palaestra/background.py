@@ -14,9 +14,14 @@ T = TypeVar("T")
 
 
 class BackgroundLoop:
-    """Runs coroutines in a thread, from the first one on until it is closed."""
+    """Runs coroutines in a thread, from the first one on until it is closed.
 
-    def __init__(self) -> None:
+    Args:
+        name: The thread's.
+    """
+
+    def __init__(self, name: str = "palaestra-http") -> None:
+        self._name = name
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -34,7 +39,7 @@ class BackgroundLoop:
                 raise RuntimeError("This event loop was closed.")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="palaestra-http", daemon=True)
+                self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
                 self._thread.start()
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
