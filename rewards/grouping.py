@@ -25,6 +25,8 @@ def moments(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Of the group that each value is in: its size, its mean, and its population variance; each (n,).
 
+    Equal values have just that value as their mean, and no variance.
+
     Args:
         values: float64 (n,).
         index: int64 (n,), the group of each, as `dense` numbers them.
@@ -32,10 +34,11 @@ def moments(
     if not len(values):
         return np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
     count = np.bincount(index)
-    size = np.maximum(count, 1)
-    mean = np.bincount(index, weights=values) / size
-    variance = np.bincount(index, weights=(values - mean[index]) ** 2) / size
-    return count[index], mean[index], variance[index]
+    # Relative to one of them: ten times 0.1 is summed to less than 1.
+    one = values[np.unique(index, return_index=True)[1]][index]
+    mean = one + (np.bincount(index, weights=values - one) / count)[index]
+    variance = np.bincount(index, weights=(values - mean) ** 2) / count
+    return count[index], mean, variance[index]
 
 
 def positions(batch: CreditBatch) -> NDArray[np.bool_]:

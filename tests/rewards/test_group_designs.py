@@ -19,6 +19,7 @@ from palaestra.rewards.base import CreditBatch
 from palaestra.rewards.ema_group import EmaGroupNormalized, RewardScale
 from palaestra.rewards.rloo import LeaveOneOut
 from palaestra.rewards.stratified import Stratified, strata_by_calls, stratified_normalized
+from palaestra.rewards.turn_level import TurnLevel
 
 row = st.tuples(
     st.floats(-2, 2), st.integers(-2, 2), st.booleans(), st.integers(0, 3), st.integers(0, 2), st.integers(0, 1)
@@ -128,6 +129,17 @@ def test_failed_episodes_are_as_if_they_had_never_been(make, rows):
     assert metrics["masked"] == masked.sum() and all(map(math.isfinite, metrics.values()))
     if kept:
         np.testing.assert_array_equal(full[~masked], make()(batch_of(kept)))
+
+
+@pytest.mark.parametrize("make", [LeaveOneOut, Stratified, EmaGroupNormalized, GroupNormalized, TurnLevel])
+@given(reward=st.floats(-2, 2), size=st.integers(2, 12))
+def test_equal_rewards_say_nothing_at_all(make, reward, size):
+    """Not even 1e-13, from which a learner would take a step that only momentum and rounding decide."""
+    batch = replace(
+        batch_of([(reward, group, True, 3, 0, 0) for group in (0, 1) for _ in range(size)]),
+        values=np.full((2 * size, 3), reward),
+    )
+    np.testing.assert_array_equal(make()(batch), 0.0)
 
 
 @given(rows)
