@@ -227,9 +227,13 @@ class TransformersEngine:
         return bool(self._waiting or self._reading or self._decoding or self._loads)
 
     def _begin(self, request: GenerationRequest, future: Future[GenerationResult]) -> None:
-        conversation = self._conversations.setdefault(request.conversation, Conversation())
+        name = request.conversation
+        conversation = self._conversations.setdefault(name, Conversation())
+        if conversation.turn is not None and conversation.turn.future.cancelled():
+            self._forget(name)
+            conversation = self._conversations.setdefault(name, Conversation())
         if conversation.turn is not None:
-            future.set_exception(ConfigError(f"'{request.conversation}' already has a turn under way."))
+            _refuse(future, ConfigError(f"'{name}' already has a turn under way."))
             return
         prefix = len(conversation.ids)
         budget = min(request.max_new_tokens, self.window - prefix - len(request.context_ids))
@@ -402,8 +406,7 @@ class TransformersEngine:
             self._counts["failures"] += 1
             self._leave(conversation)
             self._conversations.pop(turn.request.conversation, None)
-            if turn.future.set_running_or_notify_cancel():
-                turn.future.set_exception(error)
+            _refuse(turn.future, error)
 
     def _load(self) -> None:
         tensors, version, done = self._loads.popleft()
@@ -428,6 +431,11 @@ def _lease(conversation: Conversation) -> Lease:
 def _deliver(future: Future[GenerationResult], result: GenerationResult) -> None:
     if future.set_running_or_notify_cancel():
         future.set_result(result)
+
+
+def _refuse(future: Future[GenerationResult], error: Exception) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_exception(error)
 
 
 def _closed() -> ModelUnavailable:

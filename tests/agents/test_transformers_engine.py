@@ -253,6 +253,15 @@ def test_cancelling_leaves_the_others_alone(make_engine, monkeypatch):
     assert len(engine.generate([request("long", [1, 2])])[0].token_ids) == 8  # forgotten, so it begins anew
 
 
+def test_a_refused_turn_may_be_cancelled_before_the_engine_looks(make_engine):
+    engine = make_engine(ends=())
+    with engine.together():
+        first, second = engine.submit(request("a", [1, 2])), engine.submit(request("a", [3]))
+        assert second.cancel()
+    assert len(first.result(timeout=30).token_ids) == 8
+    assert engine.generate([request("a", [3])])[0].prefix_len == 10
+
+
 def test_closing_fails_what_is_under_way_and_joins_the_thread(make_engine):
     engine = make_engine(ends=(), context_window=512)
     future = engine.submit(request("a", [1, 2], max_new_tokens=500))
