@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from palaestra.errors import ConfigError
@@ -94,7 +95,7 @@ def _entropy(logits: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
 def checkpointed(model: Any, wanted: bool = True) -> Iterator[None]:
     """Within it, every layer of the model is computed again in the backward pass instead of being remembered.
 
-    Only the layers' own flags are set: nothing else, dropout least of all, learns that this is training.
+    Only the layers' own flags are set, and not while they compute: no dropout learns that this is training.
 
     Args:
         model: A model of transformers.
@@ -115,15 +116,22 @@ def checkpointed(model: Any, wanted: bool = True) -> Iterator[None]:
     names = ("training", "gradient_checkpointing", "_gradient_checkpointing_func")
     before = [tuple(getattr(layer, name, None) for name in names) for layer in layers]
 
-    def again(function: Any, *args: Any) -> Any:
-        return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
+    def again(layer: Any, function: Any, *args: Any) -> Any:
+        def evaluated(*args: Any) -> Any:
+            layer.training = False
+            try:
+                return function(*args)
+            finally:
+                layer.training = True
+
+        return checkpoint(evaluated, *args, use_reentrant=False, preserve_rng_state=False)
 
     def set_flags(layer: Any, values: tuple[Any, ...]) -> None:
         for name, value in zip(names, values, strict=True):
             setattr(layer, name, value)
 
     for layer in layers:
-        set_flags(layer, (True, True, again))
+        set_flags(layer, (True, True, partial(again, layer)))
     try:
         yield
     finally:

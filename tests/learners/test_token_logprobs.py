@@ -118,6 +118,24 @@ def test_architectures_that_do_more_with_their_logits_are_refused(make_model):
             check_output_layer(model.eval())
 
 
+def test_layers_that_drop_by_their_own_flag_do_not_drop(batch):
+    """OPT's ask themselves, not a module within them, whether this is training."""
+    from transformers import OPTConfig, OPTForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 300, "hidden_size": 16, "ffn_dim": 16, "word_embed_proj_dim": 16}
+    model = OPTForCausalLM(OPTConfig(**sizes, num_hidden_layers=2, num_attention_heads=2, dropout=0.5)).eval()
+    ends = []
+    for wanted in (False, True):
+        with checkpointed(model, wanted):
+            scores, _ = token_logprobs(model, *batch)
+            ends.append((scores.detach(), gradients(model, scores.sum())))
+        assert not any(module.training for module in model.modules())
+    assert torch.equal(ends[0][0], ends[1][0])
+    for name, gradient in ends[0][1].items():
+        assert torch.allclose(gradient, ends[1][1][name], atol=1e-6)
+
+
 def test_layers_without_checkpointing():
     with pytest.raises(ConfigError, match="Linear"), checkpointed(torch.nn.Linear(2, 2)):
         pass
