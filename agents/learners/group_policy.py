@@ -32,7 +32,8 @@ from palaestra.agents.learners.batch import PolicySequence, micro_batches, padde
 from palaestra.agents.learners.lora import add_lora, without_lora
 from palaestra.agents.learners.objectives import Objective, ObjectiveConfig, policy_loss, sequence_weights
 from palaestra.agents.learners.optimizer import GuardedAdamW, broken_weights, computing_in, mixes
-from palaestra.agents.learners.token_logprobs import check_output_layer, checkpointed, token_logprobs
+from palaestra.agents.learners.token_logprobs import checkpointed, token_logprobs
+from palaestra.agents.models.output_layer import check_output_layer
 from palaestra.errors import ConfigError, NotFiniteError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from palaestra.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_output_layer", "checkpointed", "token_logprobs"]
+__all__ = ["checkpointed", "token_logprobs"]
 
 _LOGITS = 1 << 25
 
@@ -35,7 +35,7 @@ def token_logprobs(
 
     Args:
         model: A causal language model of transformers whose logits are its output layer on its decoder's states; see
-            `check_output_layer`.
+            `palaestra.agents.models.output_layer`.
         ids: int64 (B, L), padded on the right with any token: under causal attention nothing before sees it.
         mask: bool (B, L), which tokens are asked for; the first of a sequence has nothing before it and may not be.
         temperature: Above 0.
@@ -137,25 +137,3 @@ def checkpointed(model: Any, wanted: bool = True) -> Iterator[None]:
     finally:
         for layer, values in zip(layers, before, strict=True):
             set_flags(layer, values)
-
-
-def check_output_layer(model: Any) -> None:
-    """Compares the output layer on the decoder's states with the model's own logits.
-
-    Raises:
-        ConfigError: They differ: this architecture does more with its logits (caps them, scales them).
-    """
-    import torch
-
-    ids = torch.arange(1, 5, device=model.device)[None] % model.config.vocab_size
-    with torch.no_grad():
-        states = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-        ours = model.get_output_embeddings()(states).float()
-        theirs = model(input_ids=ids, use_cache=False).logits.float()
-    gap = float((ours - theirs).abs().max() / theirs.abs().max())
-    # Weights that are not finite are reported where they are met, by name.
-    if gap > (1e-4 if model.dtype == torch.float32 else 3e-2):
-        raise ConfigError(
-            f"The logits of this architecture ({model.config.model_type}) are more than its output layer on its "
-            f"decoder's states (they differ by {gap:.2g} of the largest), so it cannot be trained here. Use TRL for it."
-        )

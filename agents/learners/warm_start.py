@@ -16,7 +16,8 @@ import numpy as np
 from palaestra.agents.chat import Chat, default_messages
 from palaestra.agents.learners.batch import micro_batches, padded
 from palaestra.agents.learners.optimizer import GuardedAdamW, broken_weights, computing_in
-from palaestra.agents.learners.token_logprobs import check_output_layer, checkpointed, token_logprobs
+from palaestra.agents.learners.token_logprobs import checkpointed, token_logprobs
+from palaestra.agents.models.output_layer import check_output_layer
 from palaestra.episodes import Episode
 from palaestra.errors import ConfigError, NotFiniteError
 from palaestra.tokens import TokenSequence

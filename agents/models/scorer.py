@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from palaestra.agents.models.output_layer import check_output_layer
 from palaestra.agents.models.tree import TreeBatch, check_tree, tree_forward
 from palaestra.errors import ConfigError
 from palaestra.models import Encoding, ScoreRequest
@@ -39,7 +40,7 @@ class TransformersScorer:
         batch_tokens: int = 2048,
     ) -> None:
         self.model, self.tokenizer, self._version, self.batch_tokens = model, tokenizer, version, batch_tokens
-        self._checked = False
+        self._checked: set[Callable[[Any], None]] = set()
 
     @property
     def version(self) -> int:
@@ -50,8 +51,8 @@ class TransformersScorer:
         """See `Scorer.logprobs`; at temperature 1.
 
         Raises:
-            ConfigError: A branch that begins before the first token or behind the last, or a model that cannot be
-                scored in one pass.
+            ConfigError: A branch that begins before the first token or behind the last, a model that cannot be
+                scored in one pass, or one that does more with its logits than its output layer says.
         """
         import torch
 
@@ -66,7 +67,7 @@ class TransformersScorer:
             for request in requests
         ]
         head = self.model.get_output_embeddings()
-        with self._evaluating():
+        with self._evaluating(check_tree, check_output_layer):
             for indices, tree, states in self._passes(trimmed):
                 places = [place for index, places in zip(indices, tree.before, strict=True) for place in places]
                 branches = [branch for index in indices for branch in requests[index].branches]
@@ -90,7 +91,7 @@ class TransformersScorer:
         """
         width = int(self.model.config.hidden_size)
         answers = [np.zeros((0, width), np.float32) for _ in sequences]
-        with self._evaluating():
+        with self._evaluating(check_tree):
             for indices, tree, states in self._passes([ScoreRequest(np.asarray(ids), ()) for ids in sequences]):
                 rows = states.float().cpu().numpy()
                 for index, part in zip(indices, tree.parts, strict=True):
@@ -113,17 +114,18 @@ class TransformersScorer:
         return Encoding(np.array(found["input_ids"], np.int32), offsets)
 
     @contextlib.contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        """Without gradients and dropout; the model is checked the first time."""
+    def _evaluating(self, *checks: Callable[[Any], None]) -> Iterator[None]:
+        """Without gradients and dropout; the model passes each check once."""
         import torch
 
         training = bool(self.model.training)
         self.model.eval()
         try:
             with torch.no_grad():
-                if not self._checked:
-                    check_tree(self.model)
-                    self._checked = True
+                for check in checks:
+                    if check not in self._checked:
+                        check(self.model)
+                        self._checked.add(check)
                 yield
         finally:
             self.model.train(training)

@@ -6,6 +6,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from palaestra.agents.models.packed import ATTENTION, register_attention
 from palaestra.agents.models.scorer import TransformersScorer
 from palaestra.errors import ConfigError
 from palaestra.models import Branch, ScoreRequest
@@ -51,6 +52,22 @@ def test_the_version_is_that_of_the_weights(tiny_model):
     versions = iter([3, 4])
     scorer = TransformersScorer(tiny_model, version=lambda: next(versions))
     assert (scorer.version, scorer.version) == (3, 4)
+
+
+def test_logits_that_are_more_than_the_output_layer_are_refused_and_hidden_states_are_not():
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    register_attention()
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    model = GraniteForCausalLM(GraniteConfig(**sizes, **heads, logits_scaling=8.0, initializer_range=0.3)).eval()
+    model.set_attn_implementation(ATTENTION)
+    scorer = TransformersScorer(model)
+    with pytest.raises(ConfigError, match="granite"):
+        scorer.logprobs([ScoreRequest(ids(1, 2, 3), (Branch(2, ids(1)),))])
+    (states,) = scorer.hidden([ids(1, 2, 3)])
+    assert states == pytest.approx(one_by_one(model, [1, 2, 3])[1], abs=1e-5)
 
 
 @pytest.mark.parametrize("at", [0, 4])

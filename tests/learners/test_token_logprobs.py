@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from palaestra.agents.learners.token_logprobs import check_output_layer, checkpointed, token_logprobs
+from palaestra.agents.learners.token_logprobs import checkpointed, token_logprobs
+from palaestra.agents.models.output_layer import check_output_layer
 from palaestra.errors import ConfigError
 
 
