@@ -1,0 +1,34 @@
+"""The eight applications of the multi-turn categories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from palaestra.envs.tools.bfcl.multi_turn.apis.base import Api
+from palaestra.envs.tools.bfcl.multi_turn.apis.file_system import GorillaFileSystem
+from palaestra.envs.tools.bfcl.multi_turn.apis.math_api import MathAPI
+from palaestra.envs.tools.bfcl.multi_turn.apis.message import MessageAPI
+from palaestra.envs.tools.bfcl.multi_turn.apis.ticket import TicketAPI
+from palaestra.envs.tools.bfcl.multi_turn.apis.trading import TradingBot
+from palaestra.envs.tools.bfcl.multi_turn.apis.travel import TravelAPI
+from palaestra.envs.tools.bfcl.multi_turn.apis.twitter import TwitterAPI
+from palaestra.envs.tools.bfcl.multi_turn.apis.vehicle import VehicleControlAPI
+
+__all__ = ["APIS", "Api"]
+
+APIS: Mapping[str, type[Api]] = MappingProxyType(
+    {
+        kind.__name__: kind
+        for kind in (
+            GorillaFileSystem,
+            MathAPI,
+            MessageAPI,
+            TicketAPI,
+            TradingBot,
+            TravelAPI,
+            TwitterAPI,
+            VehicleControlAPI,
+        )
+    }
+)
