@@ -13,7 +13,7 @@ from palaestra.errors import ConfigError
 from palaestra.harness import manifest as manifests
 from palaestra.harness.runner import Limits
 from palaestra.harness.schedule import Request, choose_tasks, make_requests, seed_of
-from palaestra.harness.scoring import Rewards
+from palaestra.harness.scoring import Rewards, truth_of
 from palaestra.harness.worlds import World
 from palaestra.registration import EnvCard
 from palaestra.tasks import TaskSet
@@ -61,7 +61,7 @@ def _takes_split(card: EnvCard) -> bool:
 def requests_of(
     plan: Plan, card: EnvCard, probe: World, kwargs: Mapping[str, Any]
 ) -> tuple[list[Request], Mapping[str, Any]]:
-    """The requests, and the ground truth of one task.
+    """The requests, and what ground truth there is among their tasks.
 
     Raises:
         UnknownNameError: There is no such task or split.
@@ -77,7 +77,7 @@ def requests_of(
     chosen = choose_tasks(tasks, plan.seed, plan.episodes, plan.tasks)
     if not chosen:
         raise ConfigError(f"{card.id} has no task in the split '{plan.split}'.")
-    return make_requests(card.id, chosen, plan.seed, plan.samples, 1), chosen[0].truth
+    return make_requests(card.id, chosen, plan.seed, plan.samples, 1), truth_of(chosen)
 
 
 def asked_of(

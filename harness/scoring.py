@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,8 +34,9 @@ from palaestra.rewards.levels import tokens_of_turns
 from palaestra.rewards.registry import make
 from palaestra.rewards.weighted_sum import StepSum, WeightedSum
 from palaestra.rollouts import ArrayTurns
+from palaestra.tasks import Task
 
-__all__ = ["Rewards", "SlotScoring", "apply_credit", "available_for", "parse_reward", "versions_of"]
+__all__ = ["Rewards", "SlotScoring", "apply_credit", "available_for", "parse_reward", "truth_of", "versions_of"]
 
 RewardSpec = str | tuple[Any, float]
 
@@ -109,7 +110,7 @@ class Rewards:
 
         Args:
             card: The environment's card.
-            truth: Ground truth of one of its tasks.
+            truth: What ground truth there is among its tasks.
 
         Raises:
             ConfigError: A reward needs what there is not.
@@ -125,7 +126,7 @@ def available_for(card: EnvCard, truth: Mapping[str, Any], models: Models) -> se
 
     Args:
         card: The environment's card.
-        truth: Ground truth of one of its tasks.
+        truth: What ground truth there is among its tasks.
         models: What rewards may ask.
     """
     available = {"privileged", *models.gives}
@@ -135,7 +136,26 @@ def available_for(card: EnvCard, truth: Mapping[str, Any], models: Models) -> se
         available.add("calls")
     if truth.get("answers"):
         available.add("answers")
+    if truth.get("gold_calls") is not None:  # a task in which nothing is to be called has an empty one
+        available.add("gold_calls")
     return available
+
+
+def truth_of(tasks: Iterable[Task]) -> dict[str, Any]:
+    """What ground truth there is among tasks: of each key the first value that says something, else the last one.
+
+    Tasks of one environment may differ in it: some have an answer to give, others calls to make.
+    """
+    found: dict[str, Any] = {}
+    for task in tasks:
+        for key, value in task.truth.items():
+            if key not in found or _says_nothing(found[key]):
+                found[key] = value
+    return found
+
+
+def _says_nothing(value: Any) -> bool:
+    return value is None or (hasattr(value, "__len__") and len(value) == 0)
 
 
 def versions_of(reward: StepReward) -> dict[str, int]:

@@ -133,16 +133,25 @@ class Models:
         judge: Answers prompts.
         render_answer: How a final answer is said in the environment's dialect: from an answer to the whole utterance
             and where in it (in characters, end exclusive) the answer stands.
+        render_calls: The same for tool calls, each with `name` and `arguments`. Both raise `ValueError` where the
+            dialect has no words for it.
     """
 
     scorer: Scorer | None = None
     judge: Judge | None = None
     render_answer: Callable[[str], tuple[str, tuple[int, int]]] | None = None
+    render_calls: Callable[[Sequence[Mapping[str, Any]]], tuple[str, tuple[int, int]]] | None = None
 
     @property
     def gives(self) -> frozenset[str]:
         """The words of `Credit.requires` that these models meet."""
-        given = {"scorer": self.scorer, "hidden": self.scorer, "judge": self.judge, "dialect": self.render_answer}
+        given = {
+            "scorer": self.scorer,
+            "hidden": self.scorer,
+            "judge": self.judge,
+            "dialect": self.render_answer,
+            "call-dialect": self.render_calls,
+        }
         return frozenset(word for word, model in given.items() if model is not None)
 
 
@@ -168,8 +177,9 @@ class CreditResult:
 class Credit(Protocol):
     """Rewards afterwards, with the whole episode in view.
 
-    `requires` is a subset of `scorer`, `judge`, `hidden`, `dialect` (what `Models` give; `dialect` is the way to say an
-    answer) and `outcome`, `answers`, `calls` (what the environment's episodes carry; `answers` is the ground truth);
+    `requires` is a subset of `scorer`, `judge`, `hidden`, `dialect`, `call-dialect` (what `Models` give; the last two
+    are the ways to say an answer, and to say calls) and `outcome`, `answers`, `gold_calls`, `calls` (what the
+    environment's episodes carry; `answers` and `gold_calls` are ground truth: what to say, and which calls to make);
     `check_requires` compares it with what there is.
 
     A credit that learns also has `update(episodes, models) -> Mapping[str, float]` (metrics), `state_dict()` and
@@ -258,9 +268,11 @@ _REMEDIES: Mapping[str, str] = {
     "judge": "give a language model that answers prompts",
     "hidden": "give a language model that shows its hidden states",
     "dialect": "choose an environment whose dialect can say an answer",
+    "call-dialect": "choose an environment whose dialect can say calls (one with render_calls)",
     "outcome": "choose a verifiable environment, or the reward 'env'",
     "answers": "choose an environment whose tasks have accepted answers",
     "calls": "choose an environment with tools",
+    "gold_calls": "choose an environment whose tasks say which calls are right (privileged()['gold_calls'])",
 }
 
 

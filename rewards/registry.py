@@ -25,6 +25,7 @@ _REGISTRY: Registry[Any] = Registry(
         "rloo": "palaestra.rewards.rloo:LeaveOneOut",
         "spa": "palaestra.rewards.spa:ProgressAttribution",
         "stratified": "palaestra.rewards.stratified:Stratified",
+        "toolrl": "palaestra.rewards.toolrl:ToolRL",
         "turn-level": "palaestra.rewards.turn_level:TurnLevel",
         "weighted-sum": "palaestra.rewards.weighted_sum:WeightedSum",
     },

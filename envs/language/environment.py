@@ -169,6 +169,18 @@ class LanguageEnv(Environment[Any, str]):
         """An utterance that makes this call, in the environment's dialect."""
         return self.dialect.render(CallRequest(tool, arguments), self._tool_list)
 
+    def render_calls(self, calls: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[int, int]]:
+        """An utterance that makes these calls, and the [start, end) of the calls' characters in it.
+
+        Args:
+            calls: Each with `name` and `arguments`, as in `privileged()["gold_calls"]`; at least one.
+
+        Raises:
+            ValueError: The dialect has no words for them, as `tags` has none for several calls in a turn.
+        """
+        requests = [CallRequest(call["name"], call["arguments"]) for call in calls]
+        return self.dialect.calls(requests, self._tool_list)
+
     def render_answer(self, text: str) -> tuple[str, tuple[int, int]]:
         """An utterance that gives this final answer, and the [start, end) of the answer's characters in it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from palaestra import registration
 from palaestra.errors import ConfigError
 from palaestra.harness.plan import Plan, kwargs_of
-from palaestra.harness.scoring import available_for
+from palaestra.harness.scoring import available_for, truth_of
 from palaestra.harness.training.recipe import Recipe
 from palaestra.harness.worlds import World, world_of
 from palaestra.plugins import load_object
@@ -34,8 +34,9 @@ class Ground:
         kwargs: What its instances are made with.
         probe: An instance that stays open: it keeps alive what instances share.
         tasks: Those of the split; None where the environment has none.
-        truth: Ground truth of one task.
+        truth: What ground truth there is among its tasks.
         render_answer: How a final answer is said; None where the environment cannot say one.
+        render_calls: How calls are said; None where it cannot say any.
     """
 
     card: EnvCard
@@ -44,6 +45,7 @@ class Ground:
     tasks: TaskSet | None
     truth: Mapping[str, Any]
     render_answer: Callable[[str], tuple[str, tuple[int, int]]] | None
+    render_calls: Callable[[Sequence[Mapping[str, Any]]], tuple[str, tuple[int, int]]] | None = None
 
     def make_world(self) -> World:
         """A world of its own."""
@@ -76,8 +78,9 @@ def open_ground(recipe: Recipe) -> Ground:
         tasks = tasks if "split" in kwargs else tasks.where(split=section.split)
         if not len(tasks):
             raise ConfigError(f"{card.id} has no task in the split '{section.split}'.")
-    truth = tasks[0].truth if tasks is not None else {}
-    return Ground(card, kwargs, probe, tasks, truth, _answering(made.unwrapped))
+    truth = {} if tasks is None else truth_of(tasks)
+    env = made.unwrapped
+    return Ground(card, kwargs, probe, tasks, truth, _answering(env), getattr(env, "render_calls", None))
 
 
 def _answering(env: Any) -> Callable[[str], tuple[str, tuple[int, int]]] | None:

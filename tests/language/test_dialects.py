@@ -442,3 +442,53 @@ def test_any_text_is_parsed_or_refused_with_a_message(name: str, text: str) -> N
         assert str(error)
     else:
         assert requests
+
+
+# Several calls in an utterance, for credit ----------------------------------------------------------------------------
+
+WORDS = st.text(st.characters(codec="utf-8"), max_size=8).map(str.strip)
+SOME_CALLS = st.lists(
+    st.builds(lambda query: call("search", query=query), WORDS)
+    | st.builds(
+        lambda room, guests: call("book-room", room=room, guests=guests),
+        st.integers(0, 9),
+        st.lists(st.sampled_from(["ann", "</search>", "</tool_call>"])),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(calls=SOME_CALLS)
+@pytest.mark.parametrize("name", DIALECTS)
+def test_calls_are_said_and_read_back(name: str, calls: list[CallRequest]) -> None:
+    dialect = make_dialect(name)
+    calls = calls[:1] if name == "tags" else calls
+    text, (start, end) = dialect.calls(calls, TOOLS)
+    assert dialect.parse(text, TOOLS) == tuple(calls)
+    said, around = text[start:end], text[:start] + text[end:]
+    assert all(one.name in said for one in calls)
+    assert not any(word in around for word in ("query", 'room"', "ann", "{"))
+
+
+def test_the_span_of_calls() -> None:
+    book, ask = call("book-room", room=1), call("search", query="x")
+    for dialect, one, said in (
+        (tags, book, 'book-room>{"room": 1}'),
+        (tags, ask, "search>x"),
+        (hermes, ask, '{"name": "search", "arguments": {"query": "x"}}'),
+        (plain, book, '{"name": "book-room", "arguments": {"room": 1}}'),
+    ):
+        text, (start, end) = dialect.calls([one], TOOLS)
+        assert text == dialect.render(one, TOOLS) and text[start:end] == said
+
+
+def test_calls_that_cannot_be_said() -> None:
+    with pytest.raises(ValueError, match="one call a turn; got 2"):
+        tags.calls([call("search", query="a"), call("search", query="b")], TOOLS)
+    for dialect in (tags, hermes, plain):
+        with pytest.raises(ValueError, match=r"no call|got 0"):
+            dialect.calls([], TOOLS)
+    for dialect in (hermes, plain):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            dialect.calls([call("search", query=float("nan"))], TOOLS)

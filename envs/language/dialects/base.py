@@ -56,6 +56,20 @@ class Dialect(Protocol):
         """
         ...
 
+    def calls(self, calls: Sequence[CallRequest], tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
+        """An utterance that parses into these calls, and the [start, end) of the calls' characters in it.
+
+        Between start and end stands all that tells these calls from others: names, arguments, and what divides them.
+
+        Args:
+            calls: At least one.
+            tools: The tools that can be called.
+
+        Raises:
+            ValueError: The dialect has no words for one of them, or for so many in a turn.
+        """
+        ...
+
     def answer(self, text: str, tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
         """An utterance that gives this final answer, and the [start, end) of the answer's characters in it.
 

@@ -49,6 +49,13 @@ class HermesDialect:
         """See `Dialect.render`."""
         return f"{_OPEN}{write_json({'name': call.name, 'arguments': dict(call.arguments)})}{_CLOSE}"
 
+    def calls(self, calls: Sequence[CallRequest], tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
+        """See `Dialect.calls`; one pair of tags a call, a line each."""
+        if not calls:
+            raise ValueError("There is no call to say.")
+        utterance = "\n".join(self.render(call, tools) for call in calls)
+        return utterance, (len(_OPEN), len(utterance) - len(_CLOSE))
+
     def answer(self, text: str, tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
         """See `Dialect.answer`; the span is that of the JSON-escaped answer."""
         utterance = self.render(CallRequest("answer", {"answer": text}), tools)

@@ -42,6 +42,14 @@ class JsonDialect:
         """See `Dialect.render`."""
         return write_json({"name": call.name, "arguments": dict(call.arguments)})
 
+    def calls(self, calls: Sequence[CallRequest], tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
+        """See `Dialect.calls`; several are a list."""
+        if not calls:
+            raise ValueError("There is no call to say.")
+        several = ", ".join(self.render(call, tools) for call in calls)
+        utterance = f"[{several}]" if len(calls) > 1 else several
+        return utterance, (0, len(utterance))
+
     def answer(self, text: str, tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
         """See `Dialect.answer`; the span is that of the JSON-escaped answer."""
         utterance = self.render(CallRequest("answer", {"answer": text}), tools)

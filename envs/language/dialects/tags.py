@@ -64,6 +64,13 @@ class TagsDialect:
             raise ValueError(f"The text contains '</{tool.name}>', which the tags dialect cannot say.")
         return f"<{tool.name}>{content}</{tool.name}>"
 
+    def calls(self, calls: Sequence[CallRequest], tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
+        """See `Dialect.calls`; the span begins with the name in the opening tag."""
+        if len(calls) != 1:
+            raise ValueError(f"The tags dialect makes one call a turn; got {len(calls)}.")
+        utterance = self.render(calls[0], tools)
+        return utterance, (1, len(utterance) - len(f"</{calls[0].name}>"))
+
     def answer(self, text: str, tools: Sequence[Tool]) -> tuple[str, tuple[int, int]]:
         """See `Dialect.answer`."""
         start = len("<answer>")
