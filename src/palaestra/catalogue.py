@@ -42,3 +42,16 @@ def register_built_in() -> None:
         ),
         "palaestra.envs.search.search:SearchEnv",
     )
+    register(
+        EnvCard(
+            id="palaestra/McpTools-v0",
+            summary="Your own tasks for the tools of any MCP server.",
+            family="tools",
+            kind="verifiable",
+            interface="text",
+            snapshot="none",
+            extras=("mcp",),
+            nondeterministic=True,
+        ),
+        "palaestra.envs.tools.mcp.environment:McpToolsEnv",
+    )
