@@ -293,7 +293,6 @@ class RunWriter:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
         self._lock_file = lock_folder(self.path)
         self._lock = threading.Lock()
         self.blobs = FolderBlobs(self.path / "blobs")
@@ -401,12 +400,18 @@ def _drop_torn_line(path: Path) -> None:
 
 
 def lock_folder(folder: Path) -> Any:
-    """An open file that keeps other processes out of a folder until it is closed.
+    """Makes a folder if need be; an open file that keeps other processes out of it until it is closed.
 
     Raises:
-        RecordError: Another process is writing there.
+        RecordError: Another process is writing there, or nobody can.
     """
-    file = (folder / ".lock").open("a+")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise RecordError(
+            f"{folder} cannot be a run's folder ({error.strerror}). Choose another one with --out."
+        ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -96,10 +96,9 @@ def _run(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.Abort:
-        return 130
-    except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
+    except click.Abort as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # else whoever raised it has said so
+            click.echo("Interrupted.", err=True)
         return 130
     except click.ClickException as error:
         error.show()
@@ -109,9 +108,18 @@ def _run(arguments: list[str]) -> int:
     except PalaestraError as error:
         if debug:
             raise
-        click.secho("Error: ", fg="red", nl=False, err=True)
-        click.echo(str(error), err=True)
+        _complain(str(error))
         return 4 if isinstance(error, BudgetExceeded | DiskFull) else 1
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        _complain(f"{error.filename}: {error.strerror}. --debug shows what was being done.")
+        return 1
+
+
+def _complain(text: str) -> None:
+    click.secho("Error: ", fg="red", nl=False, err=True)
+    click.echo(text, err=True)
 
 
 def _broken_pipe() -> int:

@@ -75,6 +75,7 @@ def test_exit_codes_say_what_happened(cli, tmp_path):
         (("view", "/nowhere/at/all"), "holds no run"),
         (("export", "RUNS", "--format", "sftt"), "Did you mean 'sft'?"),
         (("replay", "RUNS/oracle", "sum-7#0"), "Did you mean"),
+        (("report", "RUNS/oracle", "--out", "RUNS/oracle/manifest.json/page.html"), "manifest.json: File exists"),
     ],
 )
 def test_a_wrong_name_gets_the_nearest_right_one_and_no_traceback(cli, recorded, tmp_path, words, hint):
