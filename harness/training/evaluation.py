@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from palaestra import registration
 from palaestra.agents.base import Agent
+from palaestra.errors import ConfigError, PalaestraError
 from palaestra.harness.api import run
+from palaestra.harness.plan import Plan, kwargs_of
 from palaestra.harness.report.statistics import mean_interval
 from palaestra.harness.run_folder import Run
 from palaestra.harness.runner import Limits
@@ -17,8 +21,33 @@ from palaestra.harness.training.collect import Interrupted
 from palaestra.harness.training.ground import Ground
 from palaestra.harness.training.listener import Listener
 from palaestra.harness.training.recipe import Recipe
+from palaestra.harness.worlds import world_of
 
-__all__ = ["evaluate", "evaluation_figures"]
+__all__ = ["check_evaluation", "evaluate", "evaluation_figures"]
+
+
+def check_evaluation(recipe: Recipe, ground: Ground) -> None:
+    """Refuses held-out tasks that are none: those of training, or a split without any.
+
+    Raises:
+        ConfigError: The splits overlap, or there is nothing to play.
+    """
+    trained, held_out = recipe.environment.split, recipe.evaluation.split
+    if ground.tasks is None or not recipe.evaluation.episodes:
+        return
+    if trained == held_out or "all" in (trained, held_out):
+        raise ConfigError(
+            f"evaluation.split is '{held_out}' and environment.split '{trained}', so tasks of training would be called "
+            "held out. Choose two of train, val and test, or set evaluation.episodes = 0."
+        )
+    kwargs = kwargs_of(Plan(recipe.environment.id, recipe.environment.kwargs, held_out), ground.card)
+    try:
+        with closing(world_of(registration.make(ground.card.id, **kwargs))) as world:
+            tasks = world.tasks()
+            if not tasks or ("split" not in kwargs and not tasks.where(split=held_out)):
+                raise ConfigError(f"{ground.card.id} has no such task.")
+    except PalaestraError as error:
+        raise ConfigError(f"evaluation.split is '{held_out}': {error}") from error
 
 
 def evaluate(recipe: Recipe, ground: Ground, agent: Agent, folder: Path, listener: Listener) -> dict[str, float]:

@@ -23,7 +23,7 @@ from palaestra.harness.runner import Limits, Runner
 from palaestra.harness.schedule import seed_of
 from palaestra.harness.training.checkpoint import Checkpoints
 from palaestra.harness.training.collect import Collector, Interrupted
-from palaestra.harness.training.evaluation import evaluate
+from palaestra.harness.training.evaluation import check_evaluation, evaluate
 from palaestra.harness.training.ground import Ground, check_recipe, open_ground
 from palaestra.harness.training.interrupts import Interrupts
 from palaestra.harness.training.listener import Listener
@@ -87,7 +87,9 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
         # A scorer will be there, for which the fake stands: whether the environment has what else is needed is known
         # before any model is made.
         check_recipe(recipe, ground, Models(scorer=FakeScorer(), render_answer=ground.render_answer))
-        folder.mkdir(parents=True, exist_ok=True)
+        check_evaluation(recipe, ground)
+        if resume and not (folder / "manifest.json").exists():
+            raise ConfigError(f"There is no training run in {folder} to go on with.")
         stack.enter_context(closing(lock_folder(folder)))
         before = _manifest_before(folder, recipe, resume)
         if before is None:
@@ -95,13 +97,13 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
         manifest = _manifest(recipe, before)
         write_json(folder / "manifest.json", manifest)
         (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
-        interrupts = stack.enter_context(Interrupts(listener))
         status, message = "failed", "Training ended by an error."
         trainer: Trainer | None = None
         try:
             policy = starting_policy(recipe, ground, folder / "start", listener)
             trainer = stack.enter_context(closing(Trainer(recipe, folder, ground, policy, listener)))
-            status = trainer.run(interrupts)
+            with Interrupts(listener) as interrupts:  # before this there is no step to end, and nothing to keep
+                status = trainer.run(interrupts)
             message = ""
         except (Interrupted, KeyboardInterrupt) as error:
             status, message = "interrupted", "Interrupted within a step; the newest checkpoint is intact."
@@ -111,7 +113,8 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
             message = f"{type(error).__name__}: {error}"
             raise
         finally:
-            ended = {"status": status, "message": message, "step": 0 if trainer is None else trainer.step}
+            ended = {"status": status, "message": message}
+            ended |= {} if trainer is None else {"step": trainer.step}
             manifest["sessions"][-1]["ended"] = manifests.now()
             write_json(folder / "manifest.json", {**manifest, **ended})
         return Trained(folder, status, trainer.step, trainer.rows)
@@ -317,10 +320,6 @@ class Trainer:
                 part.load_state_dict(state[name])
         self.engine.load_weights((), self.learner.version)
         self.step = steps[-1]
-        if self.step > self.recipe.train.steps:
-            raise ConfigError(
-                f"{self.folder} has already done {self.step} steps, more than the {self.recipe.train.steps} asked for."
-            )
         return True
 
     def _drop_later_evaluations(self) -> None:
@@ -341,8 +340,6 @@ def _manifest_before(folder: Path, recipe: Recipe, resume: bool) -> Mapping[str,
 
     place = folder / "manifest.json"
     if not place.exists():
-        if resume:
-            raise ConfigError(f"There is no training run in {folder} to go on with.")
         return None
     try:
         before: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
@@ -350,11 +347,14 @@ def _manifest_before(folder: Path, recipe: Recipe, resume: bool) -> Mapping[str,
         raise RecordError(f"{place} is not JSON ({error}); restore it from a copy.") from error
     if before.get("kind") != TRAINING:
         raise ConfigError(f"{folder} holds a run of another kind. Choose another folder with --out.")
-    if not resume and not Checkpoints(folder / "checkpoints").steps():
+    done = max(Checkpoints(folder / "checkpoints").steps(), default=-1)
+    if not resume and done < 0:
         return None  # it ended before it began
     if not resume:
         raise ConfigError(f"{folder} already holds a training run. Go on with it by --resume, or choose another --out.")
     manifests.refuse_differences(_asked(before["recipe"]), _asked(recipe.to_json()))
+    if done > recipe.train.steps:
+        raise ConfigError(f"{folder} has already done {done} steps, more than the {recipe.train.steps} asked for.")
     return before
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import palaestra
 from palaestra.environment import Environment
 from palaestra.episodes import ToolCall
-from palaestra.errors import EpisodeFailure
+from palaestra.errors import ConfigError, EpisodeFailure
 from palaestra.policies import PolicyFactory
 from palaestra.registration import EnvCard
 from palaestra.spaces import Utf8
@@ -53,6 +53,8 @@ class Letters(Environment[str, str]):
         super().__init__()
         self.trouble = trouble
         self.tasks = _tasks(split)
+        if not len(self.tasks):
+            raise ConfigError("There is no task to say.")
         self.action_space = Utf8(1000)
         self.observation_space = Utf8(1000)
         self.task = self.tasks[0]

@@ -80,6 +80,18 @@ def test_an_interrupted_run_ends_after_its_step_with_a_checkpoint(recipe, tmp_pa
     assert [row["step"] for row in read_metrics(tmp_path / "run")] == list(range(last + 2))
 
 
+def test_an_interrupt_in_the_warm_start_ends_at_once_and_the_command_can_be_given_again(recipe, tmp_path):
+    words = (recipe, "--out", tmp_path / "run", "--no-report", "--set", "warm_start.episodes=6")
+    process = start(*words, "--set", "warm_start.learner.epochs=1000000")
+    while process.poll() is None and "warm start: 1" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Interrupted" in err, "Traceback" in err) == (130, True, False), err
+    code, out, err = finish(*words, "--steps", "1")
+    assert (code, "finished after step 1 of 1" in out) == (0, True), err
+
+
 def test_what_is_asked_wrongly_is_one_clear_line(recipe, tmp_path):
     for words, code, message in (
         (("nowhere.toml",), 1, "nowhere.toml: it cannot be read"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from palaestra_training_toys import save_tiny_policy
 
-from palaestra.errors import ConfigError, PalaestraError
+from palaestra.errors import ConfigError, PalaestraError, RecordError
 from palaestra.harness.run_folder import Run
 from palaestra.harness.training.listener import Listener
 from palaestra.harness.training.loop import Trainer, train
@@ -209,6 +209,9 @@ def test_a_warm_start_is_learned_from_the_oracle_and_from_recorded_runs(small_st
         (("environment.id=CartPole-v1",), "no environment in which one agent speaks"),
         (("model.name=/nowhere/at/all",), "There is no model '/nowhere/at/all'"),
         (("advantage.strata=palaestra_training_toys:nothing", "advantage.name=stratified"), "no attribute 'nothing'"),
+        (("evaluation.split=train",), "tasks of training would be called held out"),
+        (("environment.split=all",), "tasks of training would be called held out"),
+        (("evaluation.split=test",), "evaluation.split is 'test': .*no task"),
     ],
 )
 def test_impossible_recipes_are_refused_before_the_first_rollout(small_steps, tmp_path, overrides, message):
@@ -233,10 +236,15 @@ def test_a_folder_is_resumed_only_by_what_began_it(small_steps, tmp_path):
         train(small_steps("train.steps=1"), tmp_path)
     with pytest.raises(ConfigError, match=r"learner\.lr: was 0\.003, is 0\.1"):
         train(small_steps("train.steps=2", "learner.lr=0.1"), tmp_path, resume=True)
+    before = {name: (tmp_path / name).read_bytes() for name in ("manifest.json", "recipe.toml", "metrics.jsonl")}
     with pytest.raises(ConfigError, match="already done 1 steps, more than the 0"):
         train(small_steps("train.steps=0"), tmp_path, resume=True)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
     with pytest.raises(ConfigError, match="no training run in"):
         train(small_steps(), tmp_path / "empty", resume=True)
+    assert not (tmp_path / "empty").exists()
+    with pytest.raises(RecordError, match=r"recipe\.toml cannot be a run's folder \(File exists\).*--out"):
+        train(small_steps(), tmp_path / "recipe.toml")
     assert train(small_steps("train.steps=1"), tmp_path, resume=True).rows == []
 
 
