@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -31,7 +31,7 @@ from palaestra.envs.tools.desk.records import (
 from palaestra.envs.tools.desk.tables import BaseTable, Table
 from palaestra.errors import ToolError
 
-__all__ = ["Office", "OfficeBase", "as_cents", "as_euros", "base_table", "clean"]
+__all__ = ["Office", "OfficeBase", "as_cents", "as_euros", "base_table", "clean", "unknown"]
 
 
 class OfficeBase:
@@ -162,7 +162,7 @@ class Office:
             "people_search finds them."
         )
 
-    def persons(self, refs: list[str], field: str) -> tuple[Person, ...]:
+    def persons(self, refs: Sequence[str], field: str) -> tuple[Person, ...]:
         """The employees with these ids or e-mail addresses, each once, in the order of their ids."""
         found = {self.person(ref, f"{field}.{place}") for place, ref in enumerate(refs)}
         return tuple(sorted(found))
@@ -176,6 +176,18 @@ class Office:
             return found
         names = ", ".join(one.name for one in self.departments)
         raise ToolError(f"In the field '{field}': there is no department {ref!r}. Departments: {names}.")
+
+    def city(self, ref: str, field: str) -> str:
+        """The city of the office that is meant, in its proper spelling."""
+        for found in self.people.where("office", ref.strip().casefold()):
+            return found.office
+        cities = ", ".join(sorted({room.office for room in self.rooms}))
+        raise ToolError(f"In the field '{field}': there is no office in {ref!r}. Offices: {cities}.")
+
+    def visible_contact(self, email: str) -> Contact | None:
+        """The contact with this address that the user can see, their own before a shared one."""
+        seen = [one for one in self.contacts.where("email", email) if one.shared or one.owner == self.user]
+        return min(seen, key=lambda one: (one.owner != self.user, one.id), default=None)
 
     def find(self, table: str, ref: str, field: str, what: str, finder: str) -> Any:
         """The record with this id.

@@ -84,7 +84,7 @@ TOOLS: tuple[DeskTool, ...] = (
             )
         },
         optional={
-            "office": text("City of the office to deliver to; yours by default."),
+            "city": text("City of the office to deliver to; yours by default."),
             "idempotency_key": text("A key of your choice; a second order with the same key is not placed again.", 64),
         },
         writes=True,

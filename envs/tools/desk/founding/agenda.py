@@ -31,7 +31,8 @@ class _Calendars:
 
     def add(
         self, draw: Draw, title: str, organizer: Person, others: Sequence[Person], halves: int, *,
-        day: int | None = None, slot: int | None = None, private: bool = False, room: bool = True, description: str = "",
+        day: int | None = None, slot: int | None = None, private: bool = False, room: bool = True,
+        description: str = "",
     ) -> None:  # fmt: skip
         """Puts an event where all are free; none, where they are not within some tries."""
         for _ in range(8):
