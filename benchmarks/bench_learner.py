@@ -6,23 +6,20 @@ A step samples 8 completions of exactly 64 tokens of one prompt at temperature 1
 sides see the same prompts through the same chat template and reward alike; neither recomputes activations. Each side
 has a process of its own that holds the model throughout; the steps alternate, and ratios are of medians over rounds.
 Memory is the peak of the resident set from the end of the first step on (the first allocates Adam's moments).
+Episodes of several turns: bench_episodes.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import zlib
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from sides import Server, compare, take_turns
 
 COMPLETIONS, TOKENS, LR = 8, 64, 1e-6
 PROMPT = (
@@ -40,37 +37,6 @@ def prompt_of(number: int) -> list[dict[str, str]]:
 def reward_of(text: str) -> float:
     """Of any text a number that differs between texts."""
     return zlib.crc32(text.encode()) / 2**32
-
-
-def memory() -> float:
-    """Peak of the resident set in GiB since the last `forget_peak`."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 2**20
-
-
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-class Server:
-    """Does a step whenever it is told to, on the other side of a pipe."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.pipe = os.fdopen(os.dup(1), "w")  # whatever else is printed goes to stderr
-        os.dup2(2, 1)
-
-    def wait(self) -> None:
-        if not sys.stdin.readline():
-            os._exit(0)
-        self.start = time.perf_counter()
-
-    def report(self, **more: Any) -> None:
-        line = {"seconds": time.perf_counter() - self.start, "peak_gib": memory(), **more}
-        if self.steps == 0:
-            forget_peak()
-        self.steps += 1
-        print(json.dumps(line), file=self.pipe, flush=True)
 
 
 def serve_palaestra(server: Server) -> None:
@@ -181,48 +147,12 @@ def main() -> None:
     if options.serve:
         SIDES[options.serve](Server())
         return
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
-    children = {
-        side: subprocess.Popen(
-            [sys.executable, __file__, "--serve", side],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        for side in SIDES
-    }
-    lines: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
-    try:
-        for round_ in range(options.rounds + 1):  # the first is warming up
-            for side, child in children.items():
-                assert child.stdin is not None
-                assert child.stdout is not None
-                child.stdin.write("\n")
-                child.stdin.flush()
-                line = json.loads(child.stdout.readline())
-                print(round_, side, {name: round(value, 3) for name, value in line.items()}, flush=True)
-                if round_:
-                    lines[side].append(line)
-    finally:
-        for child in children.values():
-            child.kill()
-            child.wait()
-    seconds = {side: statistics.median(line["seconds"] for line in lines[side]) for side in SIDES}
-    peaks = {side: max(line["peak_gib"] for line in lines[side]) for side in SIDES}
+    lines = take_turns(__file__, SIDES, options.rounds)
     results = {
-        "ratio_of_speeds": seconds["trl"] / seconds["palaestra"],
-        "seconds_per_step": seconds,
-        "palaestra_rollout_seconds": statistics.median(line["rollout"] for line in lines["palaestra"]),
-        "peak_gib": peaks,
-        "ratio_of_peaks": peaks["palaestra"] / peaks["trl"],
+        **compare(lines, options.rounds),
         "prompt_tokens": lines["palaestra"][0]["prompt"],
         "completions": COMPLETIONS,
         "completion_tokens": TOKENS,
-        "rounds": options.rounds,
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: metadata.version(name) for name in ("torch", "transformers", "trl", "palaestra")},
     }
     print(json.dumps(results, indent=2))
     if options.out:
