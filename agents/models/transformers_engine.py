@@ -251,7 +251,9 @@ class TransformersEngine:
         if conversation is None:
             return
         if conversation.turn is not None:
-            conversation.turn.future.cancel()
+            future = conversation.turn.future
+            if future.cancel():
+                future.set_running_or_notify_cancel()  # or `concurrent.futures.wait` would wait for it for ever
             self._leave(conversation)
         if conversation.lease is not None:
             self.pool.retire(conversation.lease)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 
 import numpy as np
 import pytest
@@ -227,6 +227,7 @@ def test_a_cancelled_turn_stops_and_its_conversation_is_forgotten(make, held):
     assert len(short.result(timeout=30).token_ids) == 12
     with pytest.raises(CancelledError):
         long.result(timeout=20)
+    assert not wait([long], timeout=20).not_done
     assert again.result(timeout=30).prefix_len == 0
     behind = getattr(engine, "behind", engine)
     assert behind.metrics()["sampled_tokens"] < 100
