@@ -270,7 +270,8 @@ _REMEDIES: Mapping[str, str] = {
     "dialect": "choose an environment whose dialect can say an answer",
     "call-dialect": "choose an environment whose dialect can say calls (one with render_calls)",
     "outcome": "choose a verifiable environment, or the reward 'env'",
-    "answers": "choose an environment whose tasks have accepted answers",
+    "answers": "choose an environment whose tasks have accepted answers; where they have right calls, igpo can believe "
+    "in those (belief='calls')",
     "calls": "choose an environment with tools",
     "gold_calls": "choose an environment whose tasks say which calls are right (privileged()['gold_calls'])",
 }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,29 @@ from palaestra.episodes import Episode
 from palaestra.errors import ConfigError
 from palaestra.models import Branch, Scorer, ScoreRequest
 from palaestra.rewards.base import CreditResult, Models
+from palaestra.rewards.toolrl import gold_calls
+from palaestra.rewards.toolrl_calls import Call, same_call
 from palaestra.tokens import token_sequences
 
-__all__ = ["Difference", "InformationGain", "SpokenAnswer", "answer_logprobs", "information_gain", "spoken_answer"]
+__all__ = [
+    "Belief",
+    "Difference",
+    "InformationGain",
+    "SpokenAnswer",
+    "answer_logprobs",
+    "information_gain",
+    "spoken_answer",
+    "spoken_calls",
+]
 
+Belief = Literal["answer", "calls"]
 Difference = Literal["prob", "logprob"]
 _Weight = float | Sequence[float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpokenAnswer:
-    """An answer as the policy would say it.
+    """An answer, or calls, as the policy would say them.
 
     Attributes:
         ids: int32 (n,), tokens of the utterance up to the last one of the answer.
@@ -49,9 +61,29 @@ def spoken_answer(answer: str, models: Models) -> SpokenAnswer | None:
     Raises:
         ConfigError: One of the two is missing.
     """
-    scorer, render = _needed(models)
+    if models.scorer is None or models.render_answer is None:
+        raise _lacking(models, "an answer (Models.render_answer)")
+    return _spoken(models.scorer, models.render_answer, answer)
+
+
+def spoken_calls(calls: Sequence[Call], models: Models) -> SpokenAnswer | None:
+    """Calls in the environment's dialect and the scorer's tokens; else as `spoken_answer`.
+
+    Args:
+        calls: At least one.
+        models: With `scorer` and `render_calls`.
+
+    Raises:
+        ConfigError: One of the two is missing.
+    """
+    if models.scorer is None or models.render_calls is None:
+        raise _lacking(models, "calls (Models.render_calls)")
+    return _spoken(models.scorer, models.render_calls, [call._asdict() for call in calls])
+
+
+def _spoken(scorer: Scorer, render: Callable[[Any], tuple[str, tuple[int, int]]], what: Any) -> SpokenAnswer | None:
     try:
-        text, (start, end) = render(answer)
+        text, (start, end) = render(what)
     except ValueError:
         return None
     encoding = scorer.encode(text)
@@ -141,9 +173,16 @@ class InformationGain:
         - No curriculum unless asked for; theirs moves the weights of outcome (0.5 to 1) and gain (1 to 0.5).
         - Turns and beliefs are aligned by the tokens themselves, so numbers of turns cannot fail to match.
 
+    **Calls in place of an answer** (`belief="calls"`, an extension). Where tasks are solved by calls and nothing need
+    be said, the belief is that in the calls of the last turn of the reference that makes any (`gold_calls`), all in one
+    utterance: earlier ones are on the way there, and their results are the information. The turn that makes one of
+    these calls is what the final answer is elsewhere: to make it again later is no belief in anything, and from that
+    turn on gains are not known. So where the first turn already makes it, the outcome is all there is.
+
     Edge cases:
         - Of several accepted answers the first one is believed in; the outcome takes any.
-        - No accepted answer, one that the dialect cannot say, or no turn but the last with tokens: the outcome alone;
+        - No accepted answer (or no calls), one that the dialect cannot say, or no turn but the last with tokens: the
+          outcome alone;
           the gains are NaN (not known, which is not 0), and the episode is counted as `outcome_only`.
         - A single turn without tokens, or a belief that is not finite: the gains on both sides of it are NaN, counted
           as `skipped_turns`.
@@ -157,13 +196,12 @@ class InformationGain:
         gain_weight: Factor on the gains; a pair (first, last) moves linearly over `curriculum_steps`.
         outcome_weight: Factor on the outcome, likewise. Under `turn-level` with mode `separate`, factors cancel out.
         curriculum_steps: Updates of the scored policy (its `version`) until the last weights are reached.
+        belief: In what: `answer` (the first accepted one) or `calls`.
         name: Its name in reports.
 
     Raises:
         ConfigError: A value that cannot work.
     """
-
-    requires: ClassVar[frozenset[str]] = frozenset({"scorer", "answers", "dialect", "outcome"})
 
     def __init__(
         self,
@@ -171,8 +209,11 @@ class InformationGain:
         gain_weight: _Weight = 1.0,
         outcome_weight: _Weight = 1.0,
         curriculum_steps: int = 0,
+        belief: Belief = "answer",
         name: str = "igpo",
     ) -> None:
+        if belief not in get_args(Belief):
+            raise ConfigError(f"belief is {belief!r}; choose 'answer' or 'calls'.")
         if difference not in get_args(Difference):
             raise ConfigError(f"difference is {difference!r}; choose 'prob' or 'logprob'.")
         if isinstance(curriculum_steps, bool) or not isinstance(curriculum_steps, int) or curriculum_steps < 0:
@@ -181,6 +222,9 @@ class InformationGain:
         self.gain_weight = _weights("gain_weight", gain_weight, curriculum_steps)
         self.outcome_weight = _weights("outcome_weight", outcome_weight, curriculum_steps)
         self.curriculum_steps, self.name = curriculum_steps, name
+        self.belief: Belief = belief
+        truth = {"answers", "dialect"} if belief == "answer" else {"gold_calls", "call-dialect"}
+        self.requires: frozenset[str] = frozenset({"scorer", "outcome", *truth})
 
     def __call__(self, episodes: Sequence[Episode], models: Models) -> CreditResult:
         """One value a turn.
@@ -188,15 +232,7 @@ class InformationGain:
         Raises:
             ConfigError: `models` has no scorer or no way to say an answer.
         """
-        scorer, _ = _needed(models)
-        known: dict[str, SpokenAnswer | None] = {}
-        answers: list[SpokenAnswer | None] = []
-        for episode in episodes:
-            gold = _first_answer(episode) if _counts(episode) else None
-            if gold is not None and gold not in known:
-                known[gold] = spoken_answer(gold, models)
-            answers.append(None if gold is None else known[gold])
-        beliefs = answer_logprobs(episodes, answers, scorer)
+        scorer, beliefs = self._beliefs(episodes, models)
 
         done = min(1.0, scorer.version / self.curriculum_steps) if self.curriculum_steps else 0.0
         gain_weight, outcome_weight = (
@@ -219,6 +255,26 @@ class InformationGain:
             metrics |= {f"{self.name}/gain_weight": gain_weight, f"{self.name}/outcome_weight": outcome_weight}
         return CreditResult(values, "turn", terms, metrics)
 
+    def _beliefs(self, episodes: Sequence[Episode], models: Models) -> tuple[Scorer, list[NDArray[np.float64]]]:
+        calls = self.belief == "calls"
+        render = models.render_calls if calls else models.render_answer
+        if models.scorer is None or render is None:
+            raise _lacking(models, "calls (Models.render_calls)" if calls else "an answer (Models.render_answer)")
+        known: dict[str, SpokenAnswer | None] = {}
+        answers: list[SpokenAnswer | None] = []
+        for episode in episodes:
+            gold: Any = None
+            if _counts(episode):
+                gold = _last_calls(episode) if calls else _first_answer(episode)
+            if gold is not None and repr(gold) not in known:
+                known[repr(gold)] = spoken_calls(gold, models) if calls else spoken_answer(gold, models)
+            answers.append(None if gold is None else known[repr(gold)])
+        beliefs = answer_logprobs(episodes, answers, models.scorer)
+        if calls:
+            for episode, belief in zip(episodes, beliefs, strict=True):
+                belief[_made_at(episode) + 1 :] = np.nan
+        return models.scorer, beliefs
+
     def _metrics(
         self, gains: Sequence[NDArray[np.float64] | None], beliefs: Sequence[NDArray[np.float64]]
     ) -> dict[str, float]:
@@ -237,11 +293,9 @@ class InformationGain:
         }
 
 
-def _needed(models: Models) -> tuple[Scorer, Any]:
-    if models.scorer is None or models.render_answer is None:
-        missing = "a scorer" if models.scorer is None else "a way to say an answer (Models.render_answer)"
-        raise ConfigError(f"Information gain needs {missing}; it measures how likely the right answer is to be said.")
-    return models.scorer, models.render_answer
+def _lacking(models: Models, what: str) -> ConfigError:
+    missing = "a scorer" if models.scorer is None else f"a way to say {what}"
+    return ConfigError(f"Information gain needs {missing}; it measures how likely the right answer is to be said.")
 
 
 def _counts(episode: Episode) -> bool:
@@ -252,6 +306,21 @@ def _first_answer(episode: Episode) -> str | None:
     golds = episode.privileged.get("answers", ())
     golds = (golds,) if isinstance(golds, str) else tuple(golds)
     return str(golds[0]) if golds else None
+
+
+def _last_calls(episode: Episode) -> tuple[Call, ...] | None:
+    """The calls of the last turn of the reference that makes any."""
+    turns = [calls for calls in gold_calls(episode) or () if calls]
+    return turns[-1] if turns else None
+
+
+def _made_at(episode: Episode) -> int:
+    """The first turn that makes one of these calls; the number of turns where none does."""
+    wanted = _last_calls(episode) or ()
+    for turn in episode.turns:
+        if any(same_call(gold, Call(call.name, call.arguments)) for call in turn.calls for gold in wanted):
+            return turn.t
+    return len(episode.turns)
 
 
 def _mean(values: NDArray[np.float64]) -> float:

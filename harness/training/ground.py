@@ -15,6 +15,7 @@ from palaestra.harness.plan import Plan, kwargs_of
 from palaestra.harness.scoring import available_for, truth_of
 from palaestra.harness.training.recipe import Recipe
 from palaestra.harness.worlds import World, world_of
+from palaestra.models import Scorer
 from palaestra.plugins import load_object
 from palaestra.registration import EnvCard
 from palaestra.rewards.base import Advantage, Credit, CreditBatch, Models, check_requires
@@ -46,6 +47,10 @@ class Ground:
     truth: Mapping[str, Any]
     render_answer: Callable[[str], tuple[str, tuple[int, int]]] | None
     render_calls: Callable[[Sequence[Mapping[str, Any]]], tuple[str, tuple[int, int]]] | None = None
+
+    def models(self, scorer: Scorer) -> Models:
+        """What a credit may ask here, with a scorer."""
+        return Models(scorer=scorer, render_answer=self.render_answer, render_calls=self.render_calls)
 
     def make_world(self) -> World:
         """A world of its own."""

@@ -33,7 +33,7 @@ from palaestra.harness.training.sampler import TaskSampler
 from palaestra.harness.training.start import save_policy, starting_policy
 from palaestra.harness.training.step import batch_metrics, check_episodes, episode_metrics, prefixed, telling_groups
 from palaestra.models import FakeScorer
-from palaestra.rewards.base import CreditLevel, Models
+from palaestra.rewards.base import CreditLevel
 from palaestra.rewards.credit_batch import credit_batch
 from palaestra.tokens import token_sequences
 
@@ -86,7 +86,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
         stack.callback(ground.probe.close)
         # A scorer will be there, for which the fake stands: whether the environment has what else is needed is known
         # before any model is made.
-        check_recipe(recipe, ground, Models(scorer=FakeScorer(), render_answer=ground.render_answer))
+        check_recipe(recipe, ground, ground.models(FakeScorer()))
         check_evaluation(recipe, ground)
         if resume and not (folder / "manifest.json").exists():
             raise ConfigError(f"There is no training run in {folder} to go on with.")
@@ -113,7 +113,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
             message = f"{type(error).__name__}: {error}"
             raise
         finally:
-            ended = {"status": status, "message": message}
+            ended: dict[str, Any] = {"status": status, "message": message}
             ended |= {} if trainer is None else {"step": trainer.step}
             manifest["sessions"][-1]["ended"] = manifests.now()
             write_json(folder / "manifest.json", {**manifest, **ended})
@@ -148,9 +148,8 @@ class Trainer:
         reference = copy.deepcopy(policy.model) if config.beta > 0 and not config.lora_rank else None
         self.learner = GroupPolicyLearner(policy.model, config, reference)
         self.engine = make_engine(policy, context_window=rollout.context_window, max_batch=rollout.concurrency)
-        self.models = Models(
-            scorer=TransformersScorer(policy.model, policy.tokenizer, version=lambda: self.engine.version),
-            render_answer=ground.render_answer,
+        self.models = ground.models(
+            TransformersScorer(policy.model, policy.tokenizer, version=lambda: self.engine.version)
         )
         credit, advantage = check_recipe(recipe, ground, self.models)
         self.credit: Any = credit

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from palaestra.episodes import Completion, Turn
+from palaestra.episodes import Completion, ToolCall, Turn
 from palaestra.errors import ConfigError
 from palaestra.harness.scoring import Rewards, apply_credit
 from palaestra.models import Encoding, FakeScorer
 from palaestra.rewards.base import Models, check_requires
 from palaestra.rewards.credit_batch import credit_batch
-from palaestra.rewards.igpo import InformationGain, information_gain, spoken_answer
+from palaestra.rewards.igpo import InformationGain, information_gain, spoken_answer, spoken_calls
+from palaestra.rewards.toolrl_calls import Call
 from palaestra.rewards.turn_level import TurnLevel
 
 
@@ -245,3 +247,112 @@ def test_models_that_lack_something(make_dialogue, models):
 def test_options_that_cannot_work(options, message):
     with pytest.raises(ConfigError, match=message):
         InformationGain(**options)
+
+
+# Calls in place of an answer ----------------------------------------------------------------------------------------
+
+FIND, SEND = {"name": "find", "arguments": {"who": "ann"}}, {"name": "send", "arguments": {"to": ("ann", 1)}}
+
+
+def say_calls(calls):
+    """As a dialect that makes one call a turn."""
+    if len(calls) != 1:
+        raise ValueError("one call a turn")
+    said = f"{calls[0]['name']}{list(calls[0]['arguments'].values())}"
+    return f"({said})", (1, 1 + len(said))
+
+
+CALLING = Models(FakeScorer(), render_calls=say_calls)
+
+
+@pytest.fixture
+def make_errand(make_dialogue):
+    """Turns that look up, look up, send, and end; `made` says which turns make the call that is believed in."""
+
+    def make(*, made=(2,), gold=((FIND,), (SEND,)), **fields):
+        pairs = (("Mail ann\nA:", "find"), ("\nann@x\nA:", "look"), ("\nfound\nA:", "send"), ("\nsent\nA:", "bye"))
+        episode = make_dialogue(*pairs, **fields)
+        call = ToolCall("send", {"to": ["ann", 1.0]}, None, "ok")
+        turns = [replace(turn, calls=(call,) if turn.t in made else ()) for turn in episode.turns]
+        return replace(episode, turns=turns, privileged={"gold_calls": gold})
+
+    return make
+
+
+def errand_beliefs():
+    """By hand: the mean over the characters of the call, after the whole dialogue and the opening bracket."""
+    said, found, context = say_calls([SEND])[0][1:-1], [], ""
+    for said_to, sample in (("Mail ann\nA:", "find"), ("\nann@x\nA:", "look"), ("\nfound\nA:", "send")):
+        context += said_to
+        scores = []
+        for j, letter in enumerate(said):
+            before = np.append(codes(context + "(" + said[:j]), ord(letter)).astype(np.int32)
+            scores.append(-5 * float(FakeScorer()._draw(before, 1)[0]))
+        found.append(math.exp(math.fsum(scores) / len(scores)))
+        context += sample
+    return found
+
+
+def test_gains_are_of_the_belief_in_the_last_calls_until_they_are_made(make_errand):
+    p = errand_beliefs()
+    result = InformationGain(belief="calls")([make_errand(outcome=0.5)], CALLING)
+    np.testing.assert_allclose(result.values[0], [p[1] - p[0], p[2] - p[1], np.nan, 0.5], rtol=1e-6)
+    assert result.metrics["igpo/outcome_only"] == 0 and result.metrics["igpo/skipped_turns"] == 1
+    # made twice: the first time counts; made at once: nothing but the outcome is known
+    early = InformationGain(belief="calls")([make_errand(made=(1, 2))], CALLING).values[0]
+    np.testing.assert_allclose(early, [p[1] - p[0], np.nan, np.nan, 1.0], rtol=1e-6)
+    at_once = InformationGain(belief="calls")([make_errand(made=(0,))], CALLING)
+    np.testing.assert_allclose(at_once.values[0], [np.nan, np.nan, np.nan, 1.0])
+    assert at_once.metrics["igpo/outcome_only"] == 1
+    never = InformationGain(belief="calls")([make_errand(made=())], CALLING).values[0]
+    assert np.isfinite(never).all()
+
+
+@pytest.mark.parametrize("gold", [(), ((),), ((FIND, SEND),), ((SEND,), (FIND, SEND))])
+def test_calls_that_are_none_or_cannot_be_said_leave_the_outcome(make_errand, gold):
+    result = InformationGain(belief="calls")([make_errand(gold=gold)], CALLING)
+    np.testing.assert_allclose(result.values[0], [np.nan, np.nan, np.nan, 1.0])
+    assert result.metrics["igpo/outcome_only"] == 1
+    advantages = TurnLevel()(credit_batch([make_errand(gold=gold)] * 2, InformationGain(belief="calls")(
+        [make_errand(gold=gold, outcome=0.0), make_errand(gold=gold)], CALLING)))  # fmt: skip
+    assert np.isfinite(advantages).all() and (advantages[1] > 0).all()
+
+
+def test_a_call_of_another_thing_is_not_the_one(make_errand):
+    episode = make_errand()
+    other = ToolCall("send", {"to": ["ann", True]}, None, "ok")
+    turns = [replace(turn, calls=(other,)) for turn in episode.turns]
+    assert np.isfinite(InformationGain(belief="calls")([replace(episode, turns=turns)], CALLING).values[0]).all()
+
+
+def test_what_calls_need_is_asked_for_before_the_first_rollout(make_errand):
+    credit = InformationGain(belief="calls")
+    check_requires(credit, {"outcome", "gold_calls", *CALLING.gives})
+    with pytest.raises(ConfigError, match=r"'gold_calls': choose an environment whose tasks say which calls are right"):
+        check_requires(credit, {"outcome", "answers", *CALLING.gives})
+    with pytest.raises(ConfigError, match=r"'call-dialect': choose an environment whose dialect can say calls"):
+        check_requires(credit, {"outcome", "gold_calls", *MODELS.gives})
+    with pytest.raises(ConfigError, match=r"where they have right calls, igpo can believe in those \(belief='calls'\)"):
+        check_requires(InformationGain(), {"outcome", "gold_calls", "dialect", *CALLING.gives})
+    for models in (MODELS, Models(render_calls=say_calls)):
+        with pytest.raises(ConfigError, match="Information gain needs a "):
+            credit([make_errand()], models)
+    with pytest.raises(ConfigError, match="belief is 'call'; choose 'answer' or 'calls'"):
+        InformationGain(belief="call")
+
+
+@pytest.mark.parametrize("dialect", ["tags", "hermes", "json"])
+def test_the_belief_in_calls_of_a_real_dialect(dialect):
+    """Every character of the calls counts, and none before them."""
+    from palaestra.envs.language.dialects import CallRequest, make_dialect
+    from palaestra.envs.language.tools import Tool
+
+    tool = Tool("send", "Sends.", {"type": "object"}, run=lambda: "")
+
+    def render(calls):
+        return make_dialect(dialect).calls([CallRequest(call["name"], call["arguments"]) for call in calls], [tool])
+
+    spoken = spoken_calls([Call("send", {"to": ("ann", 1)})], Models(FakeScorer(), render_calls=render))
+    said = "".join(chr(code) for code, counts in zip(spoken.ids, spoken.counts, strict=True) if counts)
+    assert said.startswith({"tags": "send>", "hermes": '{"name": "send"', "json": '{"name": "send"'}[dialect])
+    assert '["ann", 1]' in said and said.endswith("}")
