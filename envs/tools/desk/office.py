@@ -204,7 +204,7 @@ class Office:
         """
         found = self._tables[table].get(ref)
         if found is None:
-            raise unknown(self, table, ref, field, what, finder)
+            raise unknown(table, ref, field, what, finder)
         return found
 
     def once(
@@ -231,7 +231,7 @@ class Office:
         return {**json.loads(receipt.result), "repeated": True}
 
 
-def unknown(office: Office, table: str, ref: str, field: str, what: str, finder: str) -> ToolError:
+def unknown(table: str, ref: str, field: str, what: str, finder: str) -> ToolError:
     """The error for an id that leads nowhere, or where the user may not look."""
     prefix = RECORDS[table][1]
     return ToolError(

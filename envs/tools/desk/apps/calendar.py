@@ -217,7 +217,7 @@ def find_slots(
         for event in office.events.where("person", person.id)
         if event.start < end and start < event.end and _blocks(event, person.id)
     ]
-    slots = []
+    slots: list[tuple[str, str]] = []
     day = start[:10]
     while day <= end[:10] and len(slots) < limit:
         if weekday(day) < 5:
@@ -305,7 +305,7 @@ def update(
     allow_conflicts: bool = False,
 ) -> dict[str, Any]:
     """`calendar_update`."""
-    if title is start is duration_minutes is room is description is None:
+    if all(given is None for given in (title, start, duration_minutes, room, description)):
         raise ToolError("Nothing to change was given: give title, start, duration_minutes, room or description.")
     old = _own(office, event)
     begin = old.start if start is None else parse_moment(start, "start")

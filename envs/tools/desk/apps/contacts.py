@@ -116,7 +116,7 @@ def update(
     shared: bool | None = None,
 ) -> dict[str, Any]:
     """`contacts_update`."""
-    if name is email is company is phone is notes is shared is None:
+    if all(given is None for given in (name, email, company, phone, notes, shared)):
         raise ToolError("Nothing to change was given: give name, email, company, phone, notes or shared.")
     old = _own(office, contact)
     new = old._replace(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from palaestra.envs.tools.desk.office import Office
+from palaestra.envs.tools.desk.office import Office, clean
+from palaestra.envs.tools.desk.records import Comment, Person, Ticket
 from palaestra.envs.tools.desk.tooling import DeskTool, boolean, choice, identifier, integer, text, tool
 from palaestra.errors import ToolError
 
@@ -13,38 +16,214 @@ __all__ = ["PRIORITIES", "QUEUES", "STATUSES", "TOOLS"]
 QUEUES = ("it", "people", "facilities", "finance", "legal")
 STATUSES = ("open", "in_progress", "waiting", "resolved", "closed")
 PRIORITIES = ("low", "normal", "high", "urgent")
+_NEXT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "open": ("in_progress",),
+        "in_progress": ("waiting", "resolved", "open"),
+        "waiting": ("in_progress",),
+        "resolved": ("closed", "open"),
+        "closed": ("open",),
+    }
+)
 
 
-def search(office: Office, **arguments: Any) -> dict[str, Any]:
-    raise ToolError("This application is not open yet.")
+# What is so ------------------------------------------------------------------------------------------------------
 
 
-def get(office: Office, **arguments: Any) -> dict[str, Any]:
-    raise ToolError("This application is not open yet.")
+def _team(office: Office, queue: str) -> str:
+    """Id of the department that works on a queue: the one of its name."""
+    return office.departments.where("name", queue)[0].id
 
 
-def create(office: Office, **arguments: Any) -> dict[str, Any]:
-    raise ToolError("This application is not open yet.")
+def _in_team(office: Office, queue: str) -> bool:
+    return office.me.department == _team(office, queue)
 
 
-def assign(office: Office, **arguments: Any) -> dict[str, Any]:
-    raise ToolError("This application is not open yet.")
+def _seen(office: Office, id_: str, field: str = "ticket") -> Ticket:
+    ticket: Ticket = office.find("tickets", id_, field, "ticket", "tickets_search")
+    if ticket.requester != office.user and not _in_team(office, ticket.queue):
+        raise ToolError(f"In the field '{field}': {id_} is neither yours nor in your team's queue.")
+    return ticket
 
 
-def set_status(office: Office, **arguments: Any) -> dict[str, Any]:
-    raise ToolError("This application is not open yet.")
+def _teams_own(office: Office, id_: str, field: str = "ticket") -> Ticket:
+    ticket = _seen(office, id_, field)
+    if not _in_team(office, ticket.queue):
+        raise ToolError(f"In the field '{field}': only the team of the queue '{ticket.queue}' may do this with {id_}.")
+    return ticket
 
 
-def set_priority(office: Office, **arguments: Any) -> dict[str, Any]:
-    raise ToolError("This application is not open yet.")
+def _check_not_closed(ticket: Ticket) -> None:
+    if ticket.status == "closed":
+        raise ToolError(f"In the field 'ticket': {ticket.id} is closed; open it again first (tickets_set_status).")
 
 
-def comment(office: Office, **arguments: Any) -> dict[str, Any]:
-    raise ToolError("This application is not open yet.")
+# What is shown ---------------------------------------------------------------------------------------------------
 
 
-def mark_duplicate(office: Office, **arguments: Any) -> dict[str, Any]:
-    raise ToolError("This application is not open yet.")
+def _name(office: Office, id_: str) -> dict[str, str] | None:
+    person: Person | None = office.people.get(id_)
+    return None if person is None else {"id": id_, "name": person.name}
+
+
+def _brief(office: Office, ticket: Ticket) -> dict[str, Any]:
+    return {
+        "id": ticket.id,
+        "queue": ticket.queue,
+        "title": ticket.title,
+        "status": ticket.status,
+        "priority": ticket.priority,
+        "requester": _name(office, ticket.requester),
+        "assignee": _name(office, ticket.assignee),
+        "created_at": ticket.created_at,
+    }
+
+
+def _full(office: Office, ticket: Ticket) -> dict[str, Any]:
+    team = _in_team(office, ticket.queue)
+    said = [one for one in office.comments.where("ticket", ticket.id) if team or not one.internal]
+    said.sort(key=lambda one: (one.at, one.id))
+    shown = {**_brief(office, ticket), "description": ticket.description}
+    if ticket.duplicate_of:
+        shown["duplicate_of"] = ticket.duplicate_of
+    shown["comments"] = [
+        {"author": office.people[one.author].name, "at": one.at, "text": one.text, "internal": one.internal}
+        for one in said
+    ]
+    return shown
+
+
+# The tools -------------------------------------------------------------------------------------------------------
+
+
+def search(
+    office: Office,
+    query: str | None = None,
+    queue: str | None = None,
+    status: str | None = None,
+    priority: str | None = None,
+    assignee: str | None = None,
+    requester: str | None = None,
+    limit: int = 10,
+) -> dict[str, Any]:
+    """`tickets_search`."""
+    own = office.departments[office.me.department].name.casefold()
+    found = {one.id: one for one in office.tickets.where("requester", office.user)}
+    if own in QUEUES:
+        found |= {one.id: one for one in office.tickets.where("queue", own)}
+    whose = None if assignee is None else "" if assignee == "none" else office.person(assignee, "assignee").id
+    asked = None if requester is None else office.person(requester, "requester").id
+    left = [
+        one
+        for one in found.values()
+        if (queue is None or one.queue == queue)
+        and (status is None or one.status == status)
+        and (priority is None or one.priority == priority)
+        and (whose is None or one.assignee == whose)
+        and (asked is None or one.requester == asked)
+    ]
+    if query is not None:
+        left = office.tickets.search(left, query)
+    left.sort(key=lambda one: (-PRIORITIES.index(one.priority), one.created_at, one.id))
+    return {"tickets": [_brief(office, one) for one in left[:limit]], "found": len(left)}
+
+
+def get(office: Office, ticket: str) -> dict[str, Any]:
+    """`tickets_get`."""
+    return _full(office, _seen(office, ticket))
+
+
+def create(
+    office: Office,
+    queue: str,
+    title: str,
+    description: str,
+    priority: str = "normal",
+    idempotency_key: str | None = None,
+) -> dict[str, Any]:
+    """`tickets_create`."""
+    said = {"queue": queue, "title": title, "description": description, "priority": priority}
+
+    def act() -> dict[str, Any]:
+        if priority == "urgent" and not _in_team(office, queue):
+            raise ToolError(f"In the field 'priority': only the team of the queue '{queue}' opens urgent tickets.")
+        made = Ticket(
+            office.tickets.new_id(), queue, clean(title, "title"), description, office.user, "", "open", priority,
+            office.now, "",
+        )  # fmt: skip
+        return {"created": _brief(office, office.tickets.add(made))}
+
+    return office.once("tickets_create", idempotency_key, said, act)
+
+
+def assign(office: Office, ticket: str, assignee: str) -> dict[str, Any]:
+    """`tickets_assign`."""
+    old = _teams_own(office, ticket)
+    _check_not_closed(old)
+    if assignee == "none":
+        if old.status == "in_progress":
+            raise ToolError(
+                f"In the field 'assignee': {ticket} is in progress and needs one; set it back to open first."
+            )
+        return {"updated": _brief(office, office.tickets.put(old._replace(assignee="")))}
+    person = office.person(assignee, "assignee")
+    if person.department != _team(office, old.queue):
+        raise ToolError(f"In the field 'assignee': {person.name} is not in the team of the queue '{old.queue}'.")
+    return {"updated": _brief(office, office.tickets.put(old._replace(assignee=person.id)))}
+
+
+def set_status(office: Office, ticket: str, status: str) -> dict[str, Any]:
+    """`tickets_set_status`."""
+    old = _seen(office, ticket)
+    if status not in _NEXT[old.status]:
+        raise ToolError(
+            f"In the field 'status': {ticket} is {old.status}; from there it goes to {', '.join(_NEXT[old.status])}."
+        )
+    finished = old.status in ("resolved", "closed")
+    if not _in_team(office, old.queue) and not finished:
+        raise ToolError(
+            f"In the field 'status': only the team of the queue '{old.queue}' moves {ticket} from {old.status}."
+        )
+    if status == "in_progress" and not old.assignee:
+        raise ToolError(f"In the field 'status': {ticket} has no assignee; assign it first (tickets_assign).")
+    duplicate_of = "" if status == "open" else old.duplicate_of
+    new = office.tickets.put(old._replace(status=status, duplicate_of=duplicate_of))
+    return {"updated": _brief(office, new)}
+
+
+def set_priority(office: Office, ticket: str, priority: str) -> dict[str, Any]:
+    """`tickets_set_priority`."""
+    old = _teams_own(office, ticket)
+    _check_not_closed(old)
+    return {"updated": _brief(office, office.tickets.put(old._replace(priority=priority)))}
+
+
+def comment(office: Office, ticket: str, text: str, internal: bool = False) -> dict[str, Any]:
+    """`tickets_comment`."""
+    old = _seen(office, ticket)
+    _check_not_closed(old)
+    if not text.strip():
+        raise ToolError("In the field 'text': the comment is blank.")
+    if internal and not _in_team(office, old.queue):
+        raise ToolError(f"In the field 'internal': only the team of the queue '{old.queue}' writes internal comments.")
+    made = Comment(office.comments.new_id(), ticket, office.user, text, office.now, internal)
+    office.comments.add(made)
+    return {"commented": ticket, "comment": made.id}
+
+
+def mark_duplicate(office: Office, ticket: str, duplicate_of: str) -> dict[str, Any]:
+    """`tickets_mark_duplicate`."""
+    old, other = _teams_own(office, ticket), _teams_own(office, duplicate_of, "duplicate_of")
+    _check_not_closed(old)
+    if other.id == old.id or other.queue != old.queue or other.duplicate_of:
+        why = "is the same ticket" if other.id == old.id else "is itself a duplicate"
+        why = f"is in the queue '{other.queue}', not '{old.queue}'" if other.queue != old.queue else why
+        raise ToolError(f"In the field 'duplicate_of': {duplicate_of} {why}.")
+    for one in office.tickets.where("queue", old.queue):
+        if one.duplicate_of == ticket:
+            raise ToolError(f"In the field 'ticket': {one.id} is marked as a duplicate of {ticket}; keep {ticket}.")
+    new = office.tickets.put(old._replace(status="closed", duplicate_of=duplicate_of))
+    return {"closed": {**_brief(office, new), "duplicate_of": duplicate_of}}
 
 
 TOOLS: tuple[DeskTool, ...] = (

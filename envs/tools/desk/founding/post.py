@@ -58,8 +58,8 @@ def found_mails(
                     (), (), (), ())  # fmt: skip
         drawn.append((mail.sent_at, _THREADS + number, 0, mail))
     drawn.sort(key=lambda entry: entry[:3])
-    first = {}
-    mails = []
+    first: dict[int, str] = {}
+    mails: list[Mail] = []
     for number, (_, thread, _, mail) in enumerate(drawn, start=1):
         first.setdefault(thread, f"M-{number:04}")
         mails.append(mail._replace(id=f"M-{number:04}", thread=first[thread]))
@@ -115,7 +115,10 @@ def _thread(
 def _kept(draw: Draw, mail: Mail, ids: dict[str, str], now: str) -> Mail:
     """Who has not read it, starred it, archived it or thrown it away."""
     receivers = [ids[address] for address in (*mail.to, *mail.cc) if address.endswith(f"@{DOMAIN}")]
-    unread, starred, archived, trashed = [], [], [], []
+    unread: list[str] = []
+    starred: list[str] = []
+    archived: list[str] = []
+    trashed: list[str] = []
     recent = mail.sent_at > shift(now, -60 * 24 * 6)
     for person in receivers:
         if draw.chance(0.6 if recent else 0.06):

@@ -100,7 +100,7 @@ def found_contacts(draw: Draw, people: Sequence[Person]) -> list[Contact]:
 
 def found_products(draw: Draw) -> list[Product]:
     """The range: some sold out, some scarce."""
-    products = []
+    products: list[Product] = []
     for category, kinds, variants, low, high in _RANGE:
         for kind in kinds:
             for variant in variants:
