@@ -9,6 +9,7 @@ here arithmetic over literals is computed within bounds, and anything else in it
 from __future__ import annotations
 
 import ast
+import re
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ Decoded = list[dict[str, dict[Any, Any]]]
 _MAX_BITS = 4096  # of an integer that arithmetic makes
 _MAX_ITEMS = 65_536  # of a text or list that arithmetic makes
 _WARNINGS = threading.Lock()
+# What Python's parser warns about: odd escapes, and keywords right behind numbers ("1if").
+_WARNED = re.compile(r"\\|[0-9][0-9a-fA-FxXoObBjJ_.]*(?:and|else|for|if|i[ns]|not|or)")
 # What parsing and reading raise where a text is no call; the original takes any exception for it.
 _REFUSED = (SyntaxError, ValueError, TypeError, ArithmeticError, MemoryError, RecursionError, AttributeError)
 
@@ -160,7 +163,7 @@ def parse_expression(text: str) -> ast.expr:
     Raises:
         SyntaxError: It is none; hostile texts also raise ValueError, MemoryError or RecursionError.
     """
-    if "\\" not in text:
+    if _WARNED.search(text) is None:
         try:
             return ast.parse(text, mode="eval").body
         except SyntaxError:  # which a warning looks like, too, once it is an error
