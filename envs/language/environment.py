@@ -165,7 +165,7 @@ class LanguageEnv(Environment[Any, str]):
         """The current task's ground truth."""
         return self.task.truth
 
-    def say(self, tool: str, **arguments: Any) -> str:
+    def say(self, tool: str, /, **arguments: Any) -> str:
         """An utterance that makes this call, in the environment's dialect."""
         return self.dialect.render(CallRequest(tool, arguments), self._tool_list)
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from palaestra.harness.cli.common import env_option, key_values
+
 
 @click.group("serve")
 def command() -> None:
-    """Serve parts of palaestra to others over HTTP."""
+    """Serve parts of palaestra to others."""
 
 
 @command.command("retriever")
@@ -105,3 +107,52 @@ def model(
         serve_app("The model server", app, host, port, ready=ready)
     finally:
         engine.close()
+
+
+@command.command("mcp")
+@click.argument("env_id", metavar="ENV")
+@env_option
+@click.option("--http", is_flag=True, help="Over streamable HTTP.  [default: over standard input and output]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen, with --http.")
+@click.option("--port", default=8000, show_default=True, help="0 for any that is free.")
+@click.option("--max-episodes", default=64, show_default=True, help="Most episodes at once.")
+@click.option("--idle-seconds", default=900.0, show_default=True, help="When an episode that nobody calls is dropped.")
+@click.option("--call-seconds", default=120.0, show_default=True, help="Time for a call; then its episode has failed.")
+def mcp(
+    env_id: str,
+    env_pairs: tuple[str, ...],
+    http: bool,
+    host: str,
+    port: int,
+    max_episodes: int,
+    idle_seconds: float,
+    call_seconds: float,
+) -> None:
+    r"""Serve an environment's tools in the Model Context Protocol.
+
+    The tool reset starts an episode and gives its episode_id, which all other tools take; finish ends it and says how
+    it went. Many episodes may run at once. Both generations of the protocol are spoken (2026-07-28, and 2025-11-25
+    with its predecessors).
+
+    \b
+    Examples:
+      palaestra serve mcp palaestra/FactbookSearch-v0 --env split=test
+      palaestra serve mcp palaestra/FactbookSearch-v0 --http --port 8001
+    """
+    from palaestra.envs.tools.mcp.server import EnvironmentServer, serve_http, serve_stdio
+
+    served = EnvironmentServer(
+        env_id,
+        key_values(env_pairs, "--env"),
+        max_episodes=max_episodes,
+        idle_seconds=idle_seconds,
+        call_seconds=call_seconds,
+    )
+    if not http:
+        serve_stdio(served)
+        return
+
+    def ready(address: str) -> None:
+        click.echo(f"Serving {served.env_id} at {address} (Ctrl-C ends it)")
+
+    serve_http(served, host, port, ready=ready)

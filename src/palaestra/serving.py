@@ -14,8 +14,17 @@ if TYPE_CHECKING:
 __all__ = ["serve_app"]
 
 
+_LEAVE_SECONDS = 2  # for open streams to end, once the server has been interrupted
+
+
 def serve_app(
-    what: str, app: Starlette, host: str = "127.0.0.1", port: int = 8000, *, ready: Callable[[str], None] | None = None
+    what: str,
+    app: Starlette,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    ready: Callable[[str], None] | None = None,
+    lifespan: bool = False,
 ) -> None:
     """Serves until it is interrupted; prints nothing but warnings.
 
@@ -25,6 +34,7 @@ def serve_app(
         host: Name or address of the interface to listen at.
         port: Port; 0 for any that is free.
         ready: Called with the address of the server (`http://HOST:PORT`) as soon as it accepts connections.
+        lifespan: Whether the application has something to start and to end, and streams that do not end by themselves.
 
     Raises:
         ConfigError: The server cannot listen there.
@@ -47,5 +57,12 @@ def serve_app(
         if ready is not None:
             shown = f"[{host}]" if ":" in host else host
             ready(f"http://{shown}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="on" if lifespan else "off",
+            timeout_graceful_shutdown=_LEAVE_SECONDS if lifespan else None,
+            ws="none",
+        )
         uvicorn.Server(config).run(sockets=[listener])
