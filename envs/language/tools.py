@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import SchemaError, best_match
 from numpy.typing import NDArray
 
+from palaestra.envs.language.accepting import Accepts, compile_schema
 from palaestra.episodes import Part, TextPart
 from palaestra.errors import ConfigError, EpisodeFailure, ToolError
 
@@ -36,6 +38,11 @@ def _make_validator(schema: dict[str, Any]) -> Any:
 def _validator_of(schema: str) -> Any:
     """Made once for all environments with the tool: checking a schema costs more than an episode's steps."""
     return _make_validator(json.loads(schema))
+
+
+@lru_cache(maxsize=1024)
+def _accepts_of(schema: str) -> Accepts | None:
+    return compile_schema(json.loads(schema), closed=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +120,13 @@ class Tool:
             return _make_validator(dict(self.parameters))
         return _validator_of(key)
 
+    @cached_property
+    def _accepts(self) -> Accepts | None:
+        try:
+            return _accepts_of(json.dumps(self.parameters))
+        except (TypeError, ValueError, re.error):  # no plain JSON, or a pattern that is none
+            return None
+
     @property
     def openai(self) -> dict[str, Any]:
         """The tool in the schema that OpenAI's chat interface and chat templates take."""
@@ -124,6 +138,8 @@ class Tool:
     def problem(self, arguments: Mapping[str, Any]) -> str | None:
         """What is wrong with the arguments and what is accepted, for the agent; None where nothing is."""
         try:
+            if self._accepts is not None and self._accepts(arguments):
+                return None
             error = best_match(self._validator().iter_errors(dict(arguments)))
         except RecursionError:
             return f"The arguments of '{self.name}' are nested too deeply."
