@@ -143,6 +143,8 @@ class Tool:
             error = best_match(self._validator().iter_errors(dict(arguments)))
         except RecursionError:
             return f"The arguments of '{self.name}' are nested too deeply."
+        except ValueError:  # Python writes no numbers of more than some thousand digits
+            return f"The arguments of '{self.name}' hold a number with too many digits."
         if error is None:
             return None
         where = _clip(".".join(str(part) for part in error.absolute_path))

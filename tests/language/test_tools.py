@@ -74,6 +74,10 @@ def test_a_schema_that_says_so_is_open() -> None:
     assert "'b' was unexpected" in str(tool({"type": "object", "allOf": [{"properties": {"a": {}}}]}).problem({"b": 3}))
 
 
+def test_a_number_too_long_to_be_written_is_a_problem_not_a_crash() -> None:
+    assert tool().problem({"room": 10**5000}) == "The arguments of 'book' hold a number with too many digits."
+
+
 def test_arguments_too_deep_for_a_recursive_schema_are_a_problem_not_a_crash() -> None:
     nested = tool({"type": "object", "properties": {"a": {"$ref": "#"}}})
     value: dict[str, Any] = {}

@@ -47,7 +47,7 @@ class World(Office):
 
         Args:
             seed: What people, events, mails, ... are drawn from; at least 0.
-            user: Id of the employee for whom the agent acts; by default the first who leads a team in a department.
+            user: Id of the employee for whom the agent acts; by default the first who has a manager and leads people.
 
         Raises:
             ConfigError: The seed is below 0, or there is no such employee.
