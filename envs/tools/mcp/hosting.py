@@ -76,11 +76,11 @@ class _Worker:
             except BaseException as error:
                 future.set_exception(error)
 
-    def submit(self, work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+    def submit(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         self._jobs.put((future, work, arguments))
-        return asyncio.wrap_future(future)
+        return future
 
     def end(self) -> None:
         self._jobs.put(None)
@@ -188,6 +188,17 @@ class EpisodeHost:
         self._starting: set[str] = set()
         self._busy = 0  # slots that are being made, started, or do not come back
         self._work: set[asyncio.Task[Any]] = set()
+
+    def prepare(self) -> Any:
+        """Makes the first environment, so that what is wrong with it is said before anything is served.
+
+        Returns:
+            The environment, to look at.
+        """
+        slot = _Slot(None, _Worker())
+        slot.thread.submit(self._fill, slot).result()
+        self._free.append(slot)
+        return slot.env
 
     @property
     def count(self) -> int:
@@ -345,16 +356,15 @@ class EpisodeHost:
 
     async def _new_slot(self) -> _Slot:
         slot = _Slot(None, _Worker())
-
-        def fill() -> None:
-            slot.env = self._make()
-
-        await self._within(slot, fill)
+        await self._within(slot, self._fill, slot)
         return slot
+
+    def _fill(self, slot: _Slot) -> None:
+        slot.env = self._make()
 
     async def _within(self, slot: _Slot, work: Callable[..., T], *arguments: Any) -> T:
         """What the work gives, in the slot's thread; TimeoutError where it takes too long, and the slot is lost."""
-        future = slot.thread.submit(work, *arguments)
+        future = asyncio.wrap_future(slot.thread.submit(work, *arguments))
         done, _ = await asyncio.wait({future}, timeout=self.call_seconds)
         if done:
             return future.result()
@@ -372,5 +382,5 @@ class EpisodeHost:
 
     async def _discard(self, slot: _Slot) -> None:
         if slot.env is not None:
-            await asyncio.wait({slot.thread.submit(slot.env.close)}, timeout=_CLOSE_SECONDS)
+            await asyncio.wait({asyncio.wrap_future(slot.thread.submit(slot.env.close))}, timeout=_CLOSE_SECONDS)
         slot.thread.end()

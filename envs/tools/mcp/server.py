@@ -101,13 +101,11 @@ class EnvironmentServer:
             call_seconds=call_seconds,
         )
         self._controls = _control_tools()
-        # Made once here, so that what is wrong with it is said before anything is served.
-        with contextlib.closing(make(found.id, **kwargs)) as env:
-            base = env.unwrapped
-            if not hasattr(base, "tools") or not hasattr(base, "say"):
-                raise ConfigError(f"{found.id} has no `tools` and no `say`; only environments with both can be served.")
-            self._tools = {name: (own, tool) for name, own, tool in map(_served, base.tools)}
-            self.summary = found.summary
+        base = self.host.prepare().unwrapped
+        if not hasattr(base, "tools") or not hasattr(base, "say"):
+            raise ConfigError(f"{found.id} has no `tools` and no `say`; only environments with both can be served.")
+        self._tools = {name: (own, tool) for name, own, tool in map(_served, base.tools)}
+        self.summary = found.summary
 
     def server(self) -> Server[Any]:
         """The server, for any transport of the package `mcp`."""
