@@ -2,9 +2,10 @@
 
     python benchmarks/bench_desk.py [--rounds 15] [--episodes 200] [--out benchmarks/results/desk.json]
 
-One core, measured in seconds of that core. A call is whole: arguments checked against the schema, rules, state, result as JSON text. The workload is
-episodes of fifteen calls for different people, half of them reading and half writing, over all nine applications; the
-state is restored after each. Some calls are refused, by their schema or by a rule. Medians over rounds.
+One core, measured in seconds of that core. A call is whole: arguments checked against the schema, rules, state, result
+as JSON text. The workload is episodes of fifteen calls for different people, half of them reading and half writing,
+over all nine applications; the state is restored after each. Some calls are refused, by their schema or by a rule.
+Medians over rounds.
 """
 
 from __future__ import annotations

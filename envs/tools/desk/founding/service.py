@@ -120,11 +120,16 @@ def found_leaves(draw: Draw, people: Sequence[Person], now: str) -> list[Leave]:
             kind = draw.weighted((("vacation", 75), ("sick", 15), ("unpaid", 10)))
             if kind == "sick":
                 first = min(first, later_day(today, -draw.whole(5, 40)))
-                if leaves and leaves[-1].person == person.id and leaves[-1].last >= first:
-                    continue
             last = later_day(first, draw.whole(0, 11) if kind != "sick" else draw.whole(0, 3))
             days = working_days(first, last)
-            if days == 0 or first[:4] != today[:4] or last[:4] != today[:4] or (kind == "vacation" and days > left):
+            taken = any(one.first <= last and first <= one.last for one in leaves if one.person == person.id)
+            if (
+                taken
+                or days == 0
+                or first[:4] != today[:4]
+                or last[:4] != today[:4]
+                or (kind == "vacation" and days > left)
+            ):
                 first = later_day(last, 10)
                 continue
             status = _status(draw, kind, first, today, bool(person.manager))
