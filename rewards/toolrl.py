@@ -63,7 +63,8 @@ class ToolRL:
 
     Source: "ToolRL: Reward is All Tool Learning Needs" (2025), and the authors' code (github.com/qiancheng0/ToolRL).
     Their data has one turn an episode; with one turn, `form="toolrl"` and a reference that says what it should, the
-    values here are theirs, but for the departures that these functions name.
+    values here are theirs, but for the departures that these functions name: held against that code on 20,000 random
+    outputs in each of nine settings, nothing else differed.
 
     **Several turns** (an extension). `match` says what is compared with what:
         - `episode`: all calls of the episode, in order, with all of the reference. There are many good ways to cut a

@@ -73,16 +73,17 @@ def format_reward(text: str, fields: Set[Field], scale: tuple[float, float] = (0
 def parse_calls(text: str) -> tuple[Call, ...] | None:
     """The calls between the tags `tool_call`, one JSON object a line; None where they cannot be read.
 
-    The format around them is not looked at: what counts is what follows the first opening tag. An object has `name` and
-    `parameters` (or `arguments`); others of its keys are ignored.
+    The format around them is not looked at: what counts is what stands between the first opening tag and the next tag
+    of either kind. An object has `name` and `parameters` (or `arguments`); others of its keys are ignored.
 
-    Departures from the authors' code, which reads an object without parameters unless its name is in the reference, and
-    NaN and keys that stand twice: here they are not read.
+    Departures from the authors' code: it reads an object without parameters wherever it does not look at them, and NaN
+    and keys that stand twice; here they are not read. And other keys of an object keep it there from being equal to the
+    reference's.
     """
     _, opened, rest = text.partition("<tool_call>")
     if not opened or "</tool_call>" not in text:
         return None
-    lines = rest.partition("</tool_call>")[0].strip().split("\n")
+    lines = rest.partition("</tool_call>")[0].partition("<tool_call>")[0].strip().split("\n")
     try:
         return tuple(_call(json.loads(line, object_pairs_hook=_once, parse_constant=_refuse)) for line in lines)
     except (ValueError, RecursionError):

@@ -101,7 +101,7 @@ def control(
 
     method = tuned_arm("graded", GRID, seeds, lambda lr, seed: _learn(graded, PARAMETERS, lr, seed))
     baseline = tuned_arm("outcome alone", GRID, seeds, lambda lr, seed: _learn(sparse, PARAMETERS, lr, seed))
-    whole = tuned_arm("coarse", GRID[-1:], seeds, lambda lr, seed: _learn(coarse, PARAMETERS, lr, seed))
+    whole = tuned_arm("coarse", GRID, seeds, lambda lr, seed: _learn(coarse, PARAMETERS, lr, seed))
     easy = tuned_arm(
         f"outcome alone, {EASY_PARAMETERS} parameter",
         GRID,

@@ -90,7 +90,7 @@ def test_a_verdict_says_why():
 
 
 def test_claims_are_found_by_name():
-    assert set(CLAIMS) == {"igpo", "stratified", "spa"}
+    assert set(CLAIMS) == {"igpo", "stratified", "spa", "toolrl"}
     assert all(0 < claim.smallest < 1 for claim in CLAIMS.values())
     with pytest.raises(LookupError, match="stratified"):
         find_claim("stratify")

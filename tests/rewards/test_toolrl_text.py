@@ -149,6 +149,7 @@ def test_what_is_read():
     assert parse_calls(wrapped(call, call)) == (f, f)
     assert parse_calls(f"words <tool_call>{call}</tool_call> more words") == (f,)
     assert parse_calls(f"<tool_call>{call}</tool_call><tool_call>nonsense</tool_call>") == (f,)
+    assert parse_calls(f"<tool_call>{call}<tool_call>nonsense</tool_call>") == (f,)
     assert parse_calls(wrapped('{"name": "f", "arguments": {"a": 1}, "id": 7}')) == (Call("f", {"a": 1}),)
 
 
