@@ -227,7 +227,7 @@ class LanguageEnv(Environment[Any, str]):
     def _step(self, action: str) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._turn += 1
         calls, results, malformed = self._hear(action)
-        ended = any(call.status == "ok" and self._tools[call.name].final for call in calls)
+        ended = self._ended(calls)
         cut = not ended and self._turn >= self.max_turns
         observation = clip_utf8("\n".join(results), self._max_observation_bytes)
         self._messages.append({"role": "user", "content": observation})
@@ -250,8 +250,16 @@ class LanguageEnv(Environment[Any, str]):
             size = len(action.encode("utf-8", "surrogatepass"))
             limit = self._max_action_bytes
             return (), [f"Your turn has {size} bytes; at most {limit} are read. Be shorter."], True
+        return self._respond(clean_text(action))
+
+    def _ended(self, calls: Sequence[ToolCall]) -> bool:
+        """Whether the episode is over after these calls; by default where one of a final tool was done."""
+        return any(call.status == "ok" and self._tools[call.name].final for call in calls)
+
+    def _respond(self, text: str) -> tuple[tuple[ToolCall, ...], list[str], bool]:
+        """What comes of an utterance that can be read: the calls, what to say back, whether it was malformed."""
         try:
-            requests = self.dialect.parse(clean_text(action), self._tool_list)
+            requests = self.dialect.parse(text, self._tool_list)
         except DialectError as error:
             return (), [str(error)], True
         if len(requests) > self.max_calls:
