@@ -74,9 +74,8 @@ class ToolRL:
         - `turn`: the k-th turn that makes calls with the k-th turn of the reference that does, for data in which each
           has one right answer; its reward lands there. A turn of the reference that the episode does not reach has the
           lowest values, on the last turn. Calls behind the reference's end earn nothing and cost nothing; neither do
-          turns that cannot be read. Where a response is wanted, the last turn has a format reward for it. Values are
-          divided by the number of turns so compared, so that an episode's sum lies in the range of one turn. One value
-          a turn.
+          turns that cannot be read. Where a response is wanted, the last turn has a format reward for it. Each part is
+          divided by how many turns have it, so that an episode's sum has the range of one turn. One value a turn.
 
     **What was said** is read by `form`:
         - `dialect`: as the environment read it. Calls are those it recorded, whatever became of them. A turn is
@@ -237,7 +236,8 @@ class ToolRL:
         if reply:
             spoken = said[-1].well_formed and "response" in said[-1].fields and bool(expected or not calling)
             parts[-1] += _within(scale.format, float(spoken)), 0.0, self._length(said[-1])
-        return parts / (len(expected) + reply)
+        items = len(expected) + reply
+        return parts / (items, max(1, len(expected)), items)
 
     def _correctness(self, gold: Sequence[Call], predicted: Sequence[Call] | None, scale: Scale) -> float:
         return correctness_reward(gold, predicted, self.granularity, scale.correctness)

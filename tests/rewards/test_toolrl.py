@@ -246,9 +246,9 @@ def test_turn_by_turn(make_episode, gold, turns, form, right):
 
 def test_turn_by_turn_with_an_answer(make_episode):
     truth = {"gold_calls": ((MAIL,),), "answers": ("done",)}
-    assert parts(make_episode([called(MAIL), called(ANSWER)], privileged=truth), match="turn") == [[0.5, 0.5], [1.5, 0]]
-    assert parts(make_episode([called(MAIL, ANSWER)], privileged=truth), match="turn") == [[1], [1.5]]
-    assert parts(make_episode([called(MAIL)], privileged=truth), match="turn") == [[0.5], [1.5]]
+    assert parts(make_episode([called(MAIL), called(ANSWER)], privileged=truth), match="turn") == [[0.5, 0.5], [3, 0]]
+    assert parts(make_episode([called(MAIL, ANSWER)], privileged=truth), match="turn") == [[1], [3]]
+    assert parts(make_episode([called(MAIL)], privileged=truth), match="turn") == [[0.5], [3]]
 
 
 WRONG = {"name": "send", "arguments": {"to": "eve"}}
