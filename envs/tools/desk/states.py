@@ -176,6 +176,8 @@ def differences(
     found = []
     for table in RECORDS:
         mine, other = ours.get(table, {}), theirs.get(table, {})
+        if not (mine or other):
+            continue
         rows = here.base.tables[table].rows
         for id_ in sorted({id_ for id_ in (*mine, *other) if id_ in rows}):
             plain = _said(rows[id_], lenses.get(table, {}), {}, str)
