@@ -44,6 +44,30 @@ def register_built_in() -> None:
     )
     register(
         EnvCard(
+            id="palaestra/ToolDesk-v0",
+            summary="An office of nine applications, in which requests are carried out by calling tools.",
+            family="tools",
+            kind="verifiable",
+            interface="text",
+            # The prior ends at once, as most training tasks of the kind end: with a reason to decline, or a figure.
+            # Measured: 0.066 over all; 0.028, 0.009, 0.020 and 0.338 on single, lookup, conditional and refuse.
+            bounds={
+                "prior": 0.08,
+                "prior:aggregate": 0.02,
+                "prior:ask": 0.0,
+                "prior:chain": 0.0,
+                "prior:conditional": 0.04,
+                "prior:lookup": 0.02,
+                "prior:parallel": 0.0,
+                "prior:refuse": 0.38,
+                "prior:single": 0.05,
+                "refuser": 0.07,  # declines everything, and so wins refuse tasks alone
+            },
+        ),
+        "palaestra.envs.tools.desk.tool_desk:ToolDeskEnv",
+    )
+    register(
+        EnvCard(
             id="palaestra/McpTools-v0",
             summary="Your own tasks for the tools of any MCP server.",
             family="tools",
