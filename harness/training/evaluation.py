@@ -32,15 +32,15 @@ def check_evaluation(recipe: Recipe, ground: Ground) -> None:
     Raises:
         ConfigError: The splits overlap, or there is nothing to play.
     """
-    trained, held_out = recipe.environment.split, recipe.evaluation.split
+    trained, held_out = ground.asked.split, recipe.evaluation.split
     if ground.tasks is None or not recipe.evaluation.episodes:
         return
     if trained == held_out or "all" in (trained, held_out):
         raise ConfigError(
-            f"evaluation.split is '{held_out}' and environment.split '{trained}', so tasks of training would be called "
-            "held out. Choose two of train, val and test, or set evaluation.episodes = 0."
+            f"evaluation.split is '{held_out}' and {ground.card.id} trains on '{trained}', so tasks of training would "
+            "be called held out. Choose two of train, val and test, or set evaluation.episodes = 0."
         )
-    kwargs = kwargs_of(Plan(recipe.environment.id, recipe.environment.kwargs, held_out), ground.card)
+    kwargs = kwargs_of(Plan(ground.asked.id, ground.asked.kwargs, held_out), ground.card)
     try:
         with closing(world_of(registration.make(ground.card.id, **kwargs))) as world:
             tasks = world.tasks()
@@ -55,7 +55,7 @@ def evaluate(recipe: Recipe, ground: Ground, agent: Agent, folder: Path, listene
 
     Args:
         recipe: The recipe.
-        ground: Its environment.
+        ground: One of its environments.
         agent: The policy as it is, with the temperature of evaluation.
         folder: The run folder to write.
         listener: Is told how it goes.
@@ -65,7 +65,7 @@ def evaluate(recipe: Recipe, ground: Ground, agent: Agent, folder: Path, listene
         ground.card.id,
         agent,
         folder,
-        env_kwargs=recipe.environment.kwargs,
+        env_kwargs=ground.asked.kwargs,
         split=None if ground.tasks is None else section.split,
         episodes=section.episodes,
         samples=section.samples,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from palaestra import registration
 from palaestra.errors import ConfigError
 from palaestra.harness.plan import Plan, kwargs_of
 from palaestra.harness.scoring import available_for, truth_of
-from palaestra.harness.training.recipe import Recipe
+from palaestra.harness.training.recipe import AlsoSection, EnvironmentSection, Recipe
 from palaestra.harness.worlds import World, world_of
 from palaestra.models import Scorer
 from palaestra.plugins import load_object
@@ -31,6 +31,7 @@ class Ground:
     """An environment to train on.
 
     Attributes:
+        asked: What the recipe says of it.
         card: Its card.
         kwargs: What its instances are made with.
         probe: An instance that stays open: it keeps alive what instances share.
@@ -40,6 +41,7 @@ class Ground:
         render_calls: How calls are said; None where it cannot say any.
     """
 
+    asked: EnvironmentSection | AlsoSection
     card: EnvCard
     kwargs: Mapping[str, Any]
     probe: World
@@ -63,13 +65,17 @@ class Ground:
         return None if self.tasks is None else [task.id for task in self.tasks]
 
 
-def open_ground(recipe: Recipe) -> Ground:
-    """Opens a recipe's environment.
+def open_ground(recipe: Recipe, name: str = "") -> Ground:
+    """Opens an environment of a recipe.
+
+    Args:
+        recipe: The recipe.
+        name: Of the environment; see `Recipe.environments`.
 
     Raises:
         PalaestraError: It cannot be made, is not spoken to in text, or has no tasks in the split.
     """
-    section = recipe.environment
+    section = recipe.environments[name]
     card = registration.card(section.id)
     if card.interface != "text" or card.agents != "single":
         raise ConfigError(f"{card.id} is no environment in which one agent speaks, so no language model learns in it.")
@@ -85,7 +91,7 @@ def open_ground(recipe: Recipe) -> Ground:
             raise ConfigError(f"{card.id} has no task in the split '{section.split}'.")
     truth = {} if tasks is None else truth_of(tasks)
     env = made.unwrapped
-    return Ground(card, kwargs, probe, tasks, truth, _answering(env), getattr(env, "render_calls", None))
+    return Ground(section, card, kwargs, probe, tasks, truth, _answering(env), getattr(env, "render_calls", None))
 
 
 def _answering(env: Any) -> Callable[[str], tuple[str, tuple[int, int]]] | None:
@@ -99,13 +105,13 @@ def _answering(env: Any) -> Callable[[str], tuple[str, tuple[int, int]]] | None:
     return render
 
 
-def check_recipe(recipe: Recipe, ground: Ground, models: Models) -> tuple[Credit, Advantage]:
+def check_recipe(recipe: Recipe, grounds: Iterable[Ground], scorer: Scorer) -> tuple[Credit, Advantage]:
     """Makes credit and advantage, and refuses what could not work here.
 
     Args:
         recipe: The recipe.
-        ground: Its environment.
-        models: What the credit will be able to ask.
+        grounds: Its environments.
+        scorer: Whom the credit will be able to ask.
 
     Raises:
         PalaestraError: An unknown name or option; a credit that needs what there is not; groups too small.
@@ -113,7 +119,8 @@ def check_recipe(recipe: Recipe, ground: Ground, models: Models) -> tuple[Credit
     credit: Any = make(recipe.credit.name, **recipe.credit.options)
     if not hasattr(credit, "requires") or hasattr(credit, "scope"):
         raise ConfigError(f"credit.name is '{credit.name}', which is no credit: choose outcome, igpo, spa, ...")
-    check_requires(credit, available_for(ground.card, ground.truth, models))
+    for ground in grounds:
+        check_requires(credit, available_for(ground.card, ground.truth, ground.models(scorer)))
     options = dict(recipe.advantage.options)
     if strata := recipe.advantage.strata:
         options["strata"] = load_object(strata) if ":" in strata else strata

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +28,13 @@ from palaestra.harness.training.ground import Ground, check_recipe, open_ground
 from palaestra.harness.training.interrupts import Interrupts
 from palaestra.harness.training.listener import Listener
 from palaestra.harness.training.metrics import MetricsWriter
+from palaestra.harness.training.playground import Playground, credit_of, play
 from palaestra.harness.training.recipe import Recipe
 from palaestra.harness.training.sampler import TaskSampler
 from palaestra.harness.training.start import save_policy, starting_policy
-from palaestra.harness.training.step import batch_metrics, check_episodes, episode_metrics, prefixed, telling_groups
+from palaestra.harness.training.step import batch_metrics, episode_metrics, prefixed
 from palaestra.models import FakeScorer
-from palaestra.rewards.base import CreditLevel
+from palaestra.rewards.base import CreditLevel, Models
 from palaestra.rewards.credit_batch import credit_batch
 from palaestra.tokens import token_sequences
 
@@ -70,7 +71,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
                 manifest.json  recipe.toml  metrics.jsonl  timings.jsonl  tensorboard/
                 start/             the policy at step 0, after the warm start; `transformers:OUT/start` loads it
                 checkpoints/step-N/
-                eval/step-N/       ordinary run folders
+                eval/step-N/       ordinary run folders; of further environments in eval-NAME
                 model/             the policy at the end
 
         resume: Whether to go on with the run in `out`, from its newest checkpoint.
@@ -82,12 +83,15 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
     """
     folder, listener = Path(out), listener or Listener()
     with ExitStack() as stack:
-        ground = open_ground(recipe)
-        stack.callback(ground.probe.close)
+        grounds: dict[str, Ground] = {}
+        for name in recipe.environments:
+            grounds[name] = open_ground(recipe, name)
+            stack.callback(grounds[name].probe.close)
         # A scorer will be there, for which the fake stands: whether the environment has what else is needed is known
         # before any model is made.
-        check_recipe(recipe, ground, ground.models(FakeScorer()))
-        check_evaluation(recipe, ground)
+        check_recipe(recipe, grounds.values(), FakeScorer())
+        for ground in grounds.values():
+            check_evaluation(recipe, ground)
         if resume and not (folder / "manifest.json").exists():
             raise ConfigError(f"There is no training run in {folder} to go on with.")
         stack.enter_context(closing(lock_folder(folder)))
@@ -100,8 +104,8 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
         status, message = "failed", "Training ended by an error."
         trainer: Trainer | None = None
         try:
-            policy = starting_policy(recipe, ground, folder / "start", listener)
-            trainer = stack.enter_context(closing(Trainer(recipe, folder, ground, policy, listener)))
+            policy = starting_policy(recipe, grounds, folder / "start", listener)
+            trainer = stack.enter_context(closing(Trainer(recipe, folder, grounds, policy, listener)))
             with Interrupts(listener) as interrupts:  # before this there is no step to end, and nothing to keep
                 status = trainer.run(interrupts)
             message = ""
@@ -126,7 +130,7 @@ class Trainer:
     Args:
         recipe: What to do.
         folder: The run folder.
-        ground: Its environment.
+        grounds: Its environments by name, the recipe's own as "".
         policy: The policy at step 0; changed in place.
         listener: Is told how it goes.
 
@@ -134,13 +138,15 @@ class Trainer:
         PalaestraError: Something does not go together, or the newest checkpoint cannot be read.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, ground: Ground, policy: LanguageModel, listener: Listener) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, grounds: Mapping[str, Ground], policy: LanguageModel, listener: Listener
+    ) -> None:
         import copy
 
         from palaestra.agents.learners.group_policy import GroupPolicyLearner
         from palaestra.agents.models.scorer import TransformersScorer
 
-        self.recipe, self.folder, self.ground, self.policy, self.listener = recipe, folder, ground, policy, listener
+        self.recipe, self.folder, self.policy, self.listener = recipe, folder, policy, listener
         rollout, seed = recipe.rollout, recipe.train.seed
         chat = Chat(policy.tokenizer)
         config = dataclasses.replace(recipe.learner, seed=seed_of(seed, recipe.learner.seed, "learner"))
@@ -148,10 +154,8 @@ class Trainer:
         reference = copy.deepcopy(policy.model) if config.beta > 0 and not config.lora_rank else None
         self.learner = GroupPolicyLearner(policy.model, config, reference)
         self.engine = make_engine(policy, context_window=rollout.context_window, max_batch=rollout.concurrency)
-        self.models = ground.models(
-            TransformersScorer(policy.model, policy.tokenizer, version=lambda: self.engine.version)
-        )
-        credit, advantage = check_recipe(recipe, ground, self.models)
+        scorer = TransformersScorer(policy.model, policy.tokenizer, version=lambda: self.engine.version)
+        credit, advantage = check_recipe(recipe, grounds.values(), scorer)
         self.credit: Any = credit
         self.advantage: Any = advantage
         details = details_of(policy, self.engine)
@@ -170,17 +174,28 @@ class Trainer:
 
         self.evaluated = agent(recipe.evaluation.temperature, 1.0)
         runner: type[Runner] = LockstepRunner if rollout.deterministic else Runner
-        self.collector = Collector(
-            ground.make_world,
-            agent(rollout.temperature, rollout.top_p),
-            env_id=ground.card.id,
-            env_kwargs=manifests.redact(ground.kwargs),
-            seed=seed,
-            slots=rollout.concurrency,
-            limits=Limits(retries=rollout.retries, turns=rollout.max_turns),
-            runner=runner,
-        )
-        self.sampler = TaskSampler(ground.task_ids, seed, ground.card.id.rpartition("/")[2].lower())
+
+        def playground(name: str, ground: Ground) -> Playground:
+            called = ground.card.id.rpartition("/")[2].lower()
+            return Playground(
+                name,
+                ground,
+                recipe.also[name].tasks_per_step if name else rollout.tasks_per_step,
+                TaskSampler(ground.task_ids, seed_of(seed, name) if name else seed, called, f"{name}-" * bool(name)),
+                Collector(
+                    ground.make_world,
+                    agent(rollout.temperature, rollout.top_p),
+                    env_id=ground.card.id,
+                    env_kwargs=manifests.redact(ground.kwargs),
+                    seed=seed,
+                    slots=rollout.concurrency,
+                    limits=Limits(retries=rollout.retries, turns=rollout.max_turns),
+                    runner=runner,
+                ),
+                ground.models(scorer),
+            )
+
+        self.places = [playground(name, ground) for name, ground in grounds.items()]
         self.checkpoints = Checkpoints(folder / "checkpoints", recipe.train.keep)
         self.step = 0
         self.rows: list[dict[str, float]] = []
@@ -230,9 +245,10 @@ class Trainer:
         from palaestra.agents.learners.batch import policy_sequences
 
         begin = time.monotonic()
-        values, episodes = self._play(number)
+        values, rounds = self._play(number)
+        episodes = [episode for each, _ in rounds for episode in each]
         played = time.monotonic()
-        credited = self.credit(episodes, self.models)
+        credited = credit_of(self.credit, rounds)
         batch = credit_batch(episodes, credited, strata=getattr(self.advantage, "strata", None))
         advantages = self.advantage(batch)
         values |= batch_metrics(credited, batch, advantages, self.advantage.metrics(batch))
@@ -246,40 +262,41 @@ class Trainer:
             values["learner/nothing_to_learn"] = 1.0
         for part, name in ((self.credit, "credit"), (self.advantage, "advantage")):
             if hasattr(part, "update"):
-                values |= prefixed(name, part.update(episodes, self.models))
+                for mine, models in rounds:
+                    values |= prefixed(name, part.update(mine, models))
         clock |= {"rollout": played - begin, "credit": judged - played, "update": time.monotonic() - judged}
         return values, episodes
 
-    def _play(self, number: int) -> tuple[dict[str, float], list[Episode]]:
-        """The episodes to learn from, and the metrics of all that were played."""
-        rollout, section = self.recipe.rollout, self.recipe.train
-        every: list[Episode] = []
-        groups: list[list[Episode]] = []
-        rounds = 0
-        while rounds < (section.max_rounds if section.dynamic_sampling else 1) and len(groups) < rollout.tasks_per_step:
-            requests = self.sampler.draw(rollout.tasks_per_step, rollout.group_size, number)
-            self.listener.phase(f"step {number}", len(requests))
-            episodes = self.collector.collect(requests, lambda played: self.listener.advance())
-            check_episodes(episodes, self.policy.model, number)
-            every += episodes
-            groups += telling_groups(episodes)
-            rounds += 1
-        values = episode_metrics(every)
-        if not section.dynamic_sampling:
-            return values, every
-        kept = groups[: rollout.tasks_per_step]
-        values |= {"train/rounds": float(rounds), "train/groups_kept": float(len(kept))}
-        return values, [episode for group in kept for episode in group]
+    def _play(self, number: int) -> tuple[dict[str, float], list[tuple[Sequence[Episode], Models]]]:
+        """The metrics of all episodes that were played, and those to learn from by environment."""
+        section = self.recipe.train
+        rounds = section.max_rounds if section.dynamic_sampling else 0
+        group_size = self.recipe.rollout.group_size
+        found = [play(place, number, group_size, rounds, self.listener, self.policy.model) for place in self.places]
+        values = episode_metrics([episode for each in found for episode in each.played])
+        if len(found) > 1:
+            for place, each in zip(self.places, found, strict=True):
+                outcome = episode_metrics(each.played)["train/outcome"]
+                values[f"train/{place.name or 'environment'}/outcome"] = outcome
+        if section.dynamic_sampling:
+            values |= {
+                "train/rounds": float(max(each.rounds for each in found)),
+                "train/groups_kept": float(sum(each.groups for each in found)),
+            }
+        return values, [(each.kept, place.models) for place, each in zip(self.places, found, strict=True)]
 
     def _evaluate(self, number: int) -> dict[str, float]:
         if self.recipe.evaluation.episodes == 0:
             return {}
-        place = self.folder / "eval" / f"step-{number}"
-        shutil.rmtree(place, ignore_errors=True)
-        figures = evaluate(self.recipe, self.ground, self.evaluated, place, self.listener)
+        values: dict[str, float] = {}
+        for place in self.places:
+            name = _evaluations(place.name)
+            folder = self.folder / name / f"step-{number}"
+            shutil.rmtree(folder, ignore_errors=True)
+            values |= prefixed(name, evaluate(self.recipe, place.ground, self.evaluated, folder, self.listener))
         # What the engine has read is forgotten, as it is in a run that is resumed from here.
         self.engine.load_weights((), self.learner.version)
-        return prefixed("eval", figures)
+        return values
 
     def _write(self, values: Mapping[str, float], clock: Mapping[str, float]) -> None:
         row = self.metrics.write(self.step, values, clock)
@@ -301,7 +318,7 @@ class Trainer:
         Raises:
             DiskFull: There is no room for it.
         """
-        state = {"sampler": self.sampler.state_dict()}
+        state: dict[str, Any] = {_sampler(place.name): place.sampler.state_dict() for place in self.places}
         for name, part in (("credit", self.credit), ("advantage", self.advantage)):
             if hasattr(part, "state_dict"):
                 state[name] = part.state_dict()
@@ -313,7 +330,8 @@ class Trainer:
             return False
         learner, state = self.checkpoints.load(steps[-1], self.policy.model.device)
         self.learner.load_state_dict(learner)
-        self.sampler.load_state_dict(state["sampler"])
+        for place in self.places:
+            place.sampler.load_state_dict(state[_sampler(place.name)])
         for name, part in (("credit", self.credit), ("advantage", self.advantage)):
             if name in state:
                 part.load_state_dict(state[name])
@@ -322,16 +340,25 @@ class Trainer:
         return True
 
     def _drop_later_evaluations(self) -> None:
-        for place in (self.folder / "eval").glob("step-*"):
-            number = place.name.removeprefix("step-")
-            if number.isdigit() and (not self.begun or int(number) > self.step):
-                shutil.rmtree(place)
+        for place in self.places:
+            for folder in (self.folder / _evaluations(place.name)).glob("step-*"):
+                number = folder.name.removeprefix("step-")
+                if number.isdigit() and (not self.begun or int(number) > self.step):
+                    shutil.rmtree(folder)
 
     def close(self) -> None:
         """Ends its threads and files; may be called twice."""
         if hasattr(self, "metrics"):
             self.metrics.close()
         self.engine.close()
+
+
+def _evaluations(name: str) -> str:
+    return f"eval-{name}" if name else "eval"
+
+
+def _sampler(name: str) -> str:
+    return f"sampler-{name}" if name else "sampler"
 
 
 def _manifest_before(folder: Path, recipe: Recipe, resume: bool) -> Mapping[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from palaestra.harness.training.typed import Source, from_table, read_source, to
 
 __all__ = [
     "AdvantageSection",
+    "AlsoSection",
     "CreditSection",
     "EnvironmentSection",
     "EvaluationSection",
@@ -48,6 +50,28 @@ class EnvironmentSection:
     id: str
     split: Literal["train", "val", "test", "all"] = "train"
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AlsoSection:
+    """A further environment that the same policy is trained on, in every step.
+
+    Attributes:
+        id: As in `EnvironmentSection`, as are the next two.
+        split: Which tasks.
+        kwargs: For its constructor.
+        tasks_per_step: Groups a step here; `rollout.tasks_per_step` are those of the recipe's own environment.
+        warm_start: Scripted episodes to learn from here, beside `warm_start.episodes`.
+    """
+
+    id: str
+    split: Literal["train", "val", "test", "all"] = "train"
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    tasks_per_step: int = 8
+    warm_start: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least(self, {"tasks_per_step": 1, "warm_start": 0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +251,8 @@ class Recipe:
 
     Attributes:
         environment: What is trained on.
+        also: Further environments by a name of their own, which stands in metrics (`train/NAME/outcome`) and folders
+            (`eval-NAME`).
         name: Of the recipe; runs that differ only in their seed share it. By default that of its file.
         description: For people.
         model: Who learns.
@@ -241,6 +267,7 @@ class Recipe:
     """
 
     environment: EnvironmentSection
+    also: Mapping[str, AlsoSection] = field(default_factory=dict)
     name: str = ""
     description: str = ""
     model: ModelSection = field(default_factory=ModelSection)
@@ -252,6 +279,16 @@ class Recipe:
     evaluation: EvaluationSection = field(default_factory=EvaluationSection)
     train: TrainSection = field(default_factory=TrainSection)
 
+    def __post_init__(self) -> None:
+        for name in self.also:
+            if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+                raise ConfigError(f"also.{name}: write the name in small letters, digits and '-', as in [also.tools].")
+
+    @property
+    def environments(self) -> dict[str, EnvironmentSection | AlsoSection]:
+        """All environments by name; the recipe's own is "" and comes first."""
+        return {"": self.environment, **self.also}
+
     def with_train(self, **changes: Any) -> Recipe:
         """The same recipe with other values in its section `train`.
 
@@ -261,8 +298,11 @@ class Recipe:
         return dataclasses.replace(self, train=dataclasses.replace(self.train, **changes))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data with every default written out; None stands as "none"."""
-        return to_table(self)
+        """Plain data with every default written out, but `also` only where it is asked for; None stands as "none"."""
+        table = to_table(self)
+        if not self.also:
+            del table["also"]
+        return table
 
     def to_toml(self) -> str:
         """A recipe file that reads back as this recipe, every default written out."""

@@ -23,15 +23,17 @@ class TaskSampler:
         tasks: Ids of the tasks; None where the environment has none.
         seed: The order follows from it.
         name: What groups are called where there are no tasks.
+        prefix: Before the names of groups; keeps those of several samplers apart.
 
     Raises:
         ConfigError: There are no tasks to choose from.
     """
 
-    def __init__(self, tasks: Sequence[str] | None, seed: int, name: str = "start") -> None:
+    def __init__(self, tasks: Sequence[str] | None, seed: int, name: str = "start", prefix: str = "") -> None:
         if tasks is not None and not len(tasks):
             raise ConfigError("There are no tasks to train on; choose another split.")
         self.tasks, self.seed, self.name = None if tasks is None else tuple(tasks), seed, name
+        self.prefix = prefix
         self._epoch = self._drawn = 0
         self._order: tuple[str, ...] = ()
 
@@ -46,7 +48,7 @@ class TaskSampler:
         requests = []
         for _ in range(groups):
             number, task = self._drawn, self._next()
-            group = f"{step:05d}-{number:06d}-{task or self.name}"
+            group = f"{step:05d}-{number:06d}-{self.prefix}{task or self.name}"
             seed = seed_of(self.seed, number, "reset")
             requests += [Request(f"{group}#{sample}", task, sample, group, seed) for sample in range(size)]
         return requests

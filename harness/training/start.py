@@ -43,12 +43,12 @@ _WARM_START = 1
 """Version of what follows from a recipe's warm start; a change of it makes old copies in the cache useless."""
 
 
-def starting_policy(recipe: Recipe, ground: Ground, folder: Path, listener: Listener) -> LanguageModel:
+def starting_policy(recipe: Recipe, grounds: Mapping[str, Ground], folder: Path, listener: Listener) -> LanguageModel:
     """The policy that training begins with; from `folder` where it is already there.
 
     Args:
         recipe: The recipe.
-        ground: Its environment.
+        grounds: Its environments by name.
         folder: Where it is kept.
         listener: Is told how the warm start goes.
 
@@ -67,12 +67,12 @@ def starting_policy(recipe: Recipe, ground: Ground, folder: Path, listener: List
         loaded.name = section.name
         return _in_memory_of_its_own(loaded)
     if section.name == "small":
-        episodes = _episodes(recipe, ground, listener)
+        episodes = _episodes(recipe, grounds, listener)
         loaded = _small(recipe, episodes, folder.with_name(".small"), settings)
     else:
         loaded = load_language_model(section.name, **settings)
         Chat(loaded.tokenizer)  # says what is missing before anything is played
-        episodes = _episodes(recipe, ground, listener) if _warm(recipe) else []
+        episodes = _episodes(recipe, grounds, listener) if _warm(recipe) else []
     loaded = _in_memory_of_its_own(loaded)
     shutil.rmtree(folder.with_name(".small"), ignore_errors=True)
     if _warm(recipe):
@@ -101,12 +101,14 @@ def _place_in_cache(recipe: Recipe) -> Path | None:
     Other models are not: they are large. Neither is what learned from recorded runs or from environments of others,
     which may change under the same name.
     """
-    if recipe.model.name != "small" or recipe.warm_start.runs or not recipe.environment.id.startswith("palaestra/"):
+    strange = any(not section.id.startswith("palaestra/") for section in recipe.environments.values())
+    if recipe.model.name != "small" or recipe.warm_start.runs or strange:
         return None
     packages = [f"{name} {version(name)}" for name in ("palaestra", "torch", "transformers", "tokenizers")]
     asked = recipe.to_json()
     parts = [_WARM_START, packages, recipe.rollout.context_window, recipe.rollout.max_turns]
     parts += [asked[name] for name in ("environment", "model", "warm_start")]
+    parts += [{name: {**also, "tasks_per_step": 0} for name, also in asked["also"].items()}] if recipe.also else []
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return cache_dir("warm-starts", digest[:24])
 
@@ -163,13 +165,18 @@ def _warm(recipe: Recipe) -> bool:
     return recipe.warm_start.episodes > 0 or bool(recipe.warm_start.runs)
 
 
-def _episodes(recipe: Recipe, ground: Ground, listener: Listener) -> list[Episode]:
+def _episodes(recipe: Recipe, grounds: Mapping[str, Ground], listener: Listener) -> list[Episode]:
     section = recipe.warm_start
     if section.runs:
         episodes: list[Episode] = [episode for run in find_runs(section.runs) for episode in run.episodes()]
     else:
         # The small model's words come from here, too.
-        episodes = scripted_episodes(recipe, ground, section.policy, section.episodes or 200, listener)
+        counts = {"": section.episodes or 200} | {name: also.warm_start for name, also in recipe.also.items()}
+        episodes = [
+            episode
+            for name, ground in grounds.items()
+            for episode in scripted_episodes(recipe, ground, section.policy, counts[name], listener)
+        ]
     kept = [
         episode
         for episode in episodes

@@ -105,8 +105,8 @@ def from_table(cls: type[T], data: Any, source: Source, keys: tuple[str, ...] = 
     """A dataclass from a table; nested dataclasses from the tables within.
 
     Args:
-        cls: The dataclass; fields of `int`, `float`, `bool`, `str`, `Literal`, tuples, mappings, dataclasses, and any
-            of these or None. Where None is accepted, it is written "none".
+        cls: The dataclass; fields of `int`, `float`, `bool`, `str`, `Literal`, tuples, mappings (of anything, or of
+            dataclasses), dataclasses, and any of these or None. Where None is accepted, it is written "none".
         data: The table.
         source: For messages.
         keys: Where the table stands.
@@ -192,6 +192,8 @@ def _toml(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if value is None:
         return "none"
+    if dataclasses.is_dataclass(value):
+        return to_table(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
@@ -207,6 +209,10 @@ def _value(text: str) -> Any:
 def _converted(kind: Any, value: Any, source: Source, keys: tuple[str, ...]) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return from_table(kind, value, source, keys)
+    if typing.get_origin(kind) is Mapping and isinstance(value, Mapping):
+        member = typing.get_args(kind)[1]
+        if isinstance(member, type) and dataclasses.is_dataclass(member):
+            return {name: from_table(member, part, source, (*keys, name)) for name, part in value.items()}
     fits, found = _fitting(kind, value)
     if not fits:
         raise source.error(keys, f"it must be {_words(kind)}, got {_shown(value)}.")
