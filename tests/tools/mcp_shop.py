@@ -65,6 +65,6 @@ def price(answer: str) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        shop.run("streamable-http", port=int(sys.argv[1]), log_level="ERROR")
+        shop.run("streamable-http", port=int(sys.argv[1]))
     else:
         shop.run("stdio")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -178,6 +179,10 @@ class McpConnection:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
+        # What `mcp` logs is in our failures, too; by default it would stand on the terminal with its traceback.
+        for logger in map(logging.getLogger, ("mcp", "client")):
+            if not logger.handlers:
+                logger.addHandler(logging.NullHandler())
         self.endpoint = endpoint
         self._loop = BackgroundLoop("palaestra-mcp")
         self._session: _Session | None = None

@@ -101,12 +101,12 @@ def load_tasks(path: str | os.PathLike[str]) -> McpTasks:
     lines: dict[str, int] = {}
     for line in _lines(Path(path)):
         task = _task(line)
+        setup = [_call(line, "setup", item) for item in line.list("setup")]
         if task.id in lines:
             raise line.wrong(f"The id '{task.id}' is already that of line {lines[task.id]}; ids must be unique.", "id")
         tasks.append(task)
         lines[task.id] = line.number
-        calls = (_call(line, "setup", item) for item in line.list("setup"))
-        setups[task.id] = tuple(SetupCall(call["name"], call["arguments"]) for call in calls)
+        setups[task.id] = tuple(SetupCall(call["name"], call["arguments"]) for call in setup)
     if not tasks:
         raise DataError(path, "There are no tasks in it; each line is one JSON object.")
     return McpTasks(TaskSet(tasks), setups, lines, str(path))
