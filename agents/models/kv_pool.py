@@ -48,6 +48,7 @@ class Lease:
         slot: Which one; changes when slots are moved.
         length: Tokens whose keys and values it holds.
         pinned: A turn is under way; it may not be evicted.
+        retired: Its conversation is over; it only donates.
         used: When it was last used, on the pool's own clock.
         blocks: Keys of the leading blocks of tokens that it can donate.
     """
@@ -55,6 +56,7 @@ class Lease:
     slot: int
     length: int = 0
     pinned: bool = False
+    retired: bool = False
     used: int = 0
     blocks: list[bytes] = field(default_factory=list)
 
@@ -150,7 +152,7 @@ class KVPool:
 
     def retire(self, lease: Lease) -> None:
         """Notes that its conversation is over: it only donates now, and goes before those that may be continued."""
-        lease.used -= 1 << 60
+        lease.retired = True
 
     def drop(self, lease: Lease) -> None:
         """Forgets what the slot holds."""
@@ -206,7 +208,7 @@ class KVPool:
         lease.slot = slot
 
     def _evict(self) -> None:
-        oldest = min((lease for lease in self.leases if not lease.pinned), key=lambda lease: lease.used)
+        oldest = min((lease for lease in self.leases if not lease.pinned), key=lambda lease: (not lease.retired, lease.used))
         self.drop(oldest)
         self.evictions += 1
 

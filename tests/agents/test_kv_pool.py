@@ -82,3 +82,17 @@ def test_a_dropped_slot_donates_nothing():
 def test_a_bound_below_one_conversation_is_refused():
     with pytest.raises(ConfigError, match="Raise kv_cache_gb"):
         make_pool(tokens=31)
+
+
+def test_who_is_over_goes_first_also_after_donating():
+    pool = make_pool(max_slots=3, capacity=8)
+    over, live = pool.acquire(8), pool.acquire(8)
+    over.length = 8
+    pool.offer(over, b"key")
+    for lease in (over, live):
+        lease.pinned = False
+    pool.retire(over)
+    new = pool.acquire(8)
+    pool.copy(over, new, 0, 4)
+    pool.acquire(8)
+    assert pool.leases >= {live, new} and over not in pool.leases
