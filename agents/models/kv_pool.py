@@ -208,7 +208,9 @@ class KVPool:
         lease.slot = slot
 
     def _evict(self) -> None:
-        oldest = min((lease for lease in self.leases if not lease.pinned), key=lambda lease: (not lease.retired, lease.used))
+        oldest = min(
+            (lease for lease in self.leases if not lease.pinned), key=lambda lease: (not lease.retired, lease.used)
+        )
         self.drop(oldest)
         self.evictions += 1
 
