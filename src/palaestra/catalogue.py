@@ -79,3 +79,15 @@ def register_built_in() -> None:
         ),
         "palaestra.envs.tools.mcp.environment:McpToolsEnv",
     )
+    register(
+        EnvCard(
+            id="palaestra/BFCL-v0",
+            summary="The Berkeley Function-Calling Leaderboard: its cases, its prompts, its verdicts.",
+            family="tools",
+            kind="verifiable",
+            interface="text",
+            extras=("bfcl",),
+            bounds={"prior": 0.1},
+        ),
+        "palaestra.envs.tools.bfcl.bfcl:BFCLEnv",
+    )

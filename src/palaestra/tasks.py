@@ -62,6 +62,9 @@ class Task:
     truth: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __deepcopy__(self, memo: object) -> Task:
+        return self  # frozen; saved states hold it
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object with the six fields."""
         return {

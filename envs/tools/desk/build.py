@@ -16,7 +16,7 @@ from palaestra.envs.tools.desk.drafts import Draft, Sketch, Skip, Template
 from palaestra.envs.tools.desk.said import missing_from
 from palaestra.envs.tools.desk.templates import TEMPLATES
 from palaestra.envs.tools.desk.user import ScriptedUser
-from palaestra.envs.tools.desk.verifier import CONTROL, Spoken, gold_state, verify
+from palaestra.envs.tools.desk.verifier import SPEAKING, Spoken, gold_state, verify
 from palaestra.envs.tools.desk.world import World
 from palaestra.errors import ToolError
 from palaestra.tasks import Task, TaskSet, split_of
@@ -92,7 +92,7 @@ def _draft(template: Template, sketch: Sketch) -> Draft | None:
 
 def _task(template: Template, draft: Draft, number: int) -> Task:
     gold = tuple(tuple({"name": name, "arguments": dict(given)} for name, given in turn) for turn in draft.turns)
-    names = {name for turn in draft.turns for name, _ in turn if name not in CONTROL} | set(draft.tried)
+    names = {name for turn in draft.turns for name, _ in turn if name not in SPEAKING} | set(draft.tried)
     truth: dict[str, Any] = {"gold_calls": gold}
     if draft.says:
         truth |= {"answers": (draft.answer,), "says": draft.says}

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from palaestra.envs.tools.desk.build import introduction
 from palaestra.envs.tools.desk.states import Change
 from palaestra.episodes import ToolCall
 
-__all__ = ["render_desk"]
+__all__ = ["render_desk", "told"]
 
 _WIDTH = 160
 _MARKS = {"ok": "", "error": "  [refused]", "rejected": "  [rejected]"}
+
+
+def told(calls: Sequence[ToolCall], said: str) -> str:
+    """One turn: its calls with their results, or what was said in their place.
+
+    Args:
+        calls: Those of the turn.
+        said: The utterance.
+    """
+    if not calls:
+        return f"{_short(said)!r}  [malformed]"
+    return "\n   ".join(
+        f"{_call(call)}\n   -> {_short('' if call.result is None else call.result.text)}" for call in calls
+    )
 
 
 def render_desk(env: Any) -> str:
@@ -21,16 +36,10 @@ def render_desk(env: Any) -> str:
     Args:
         env: It, after a reset.
     """
-    task, world = env.task, env.world
-    lines = [f"[{task.id}] for {introduction(world)}", f"Request: {task.prompt}"]
-    spoken = [message for message in env.messages if message["role"] == "assistant"]
-    for turn, (calls, said) in enumerate(zip(env.log, spoken, strict=False), start=1):
-        lines.append("")
-        if not calls:
-            lines += [f"{turn}. {_short(said['content'])!r}  [malformed]"]
-        for call in calls:
-            lines += [f"{turn}. {_call(call)}", f"   -> {_short('' if call.result is None else call.result.text)}"]
-    changes = world.changes()
+    lines = [f"[{env.task.id}] for {introduction(env.world)}", f"Request: {env.task.prompt}"]
+    for turn, said in enumerate(env.log, start=1):
+        lines += ["", f"{turn}. {said}"]
+    changes = env.world.changes()
     lines += ["", "Changes in the office:" if changes else "Nothing has changed in the office."]
     lines += [f"  {_change(change)}" for change in changes]
     return "\n".join(lines)

@@ -17,13 +17,13 @@ from palaestra.envs.language.tools import Tool, ToolOutput
 from palaestra.envs.tools.desk.build import MAX_CALLS, desk_tasks, introduction
 from palaestra.envs.tools.desk.drafts import KINDS
 from palaestra.envs.tools.desk.policies import DESK_POLICIES
-from palaestra.envs.tools.desk.rendering import render_desk
+from palaestra.envs.tools.desk.rendering import render_desk, told
 from palaestra.envs.tools.desk.speaking import DISTRACTORS, distractor_tools, speaking_tools
 from palaestra.envs.tools.desk.states import WorldState
 from palaestra.envs.tools.desk.user import ScriptedUser
-from palaestra.envs.tools.desk.verifier import Spoken, gold_state, verify
+from palaestra.envs.tools.desk.verifier import SPEAKING, Spoken, gold_state, verify
 from palaestra.envs.tools.desk.world import TOOLS, World
-from palaestra.episodes import TextPart, ToolCall
+from palaestra.episodes import TextPart
 from palaestra.errors import ConfigError, UnknownNameError
 from palaestra.policies import PolicyFactory
 from palaestra.tasks import Task
@@ -164,8 +164,9 @@ class ToolDeskEnv(LanguageEnv):
         self.all_tasks = built.tasks
         self._users = built.users
         self._gold: dict[str, WorldState | None] = {}
-        self._instructions: dict[tuple[str, ...], str] = {}
-        self._spoken, self._log = Spoken(), list[tuple[ToolCall, ...]]()
+        self._chosen: dict[tuple[Any, ...], tuple[dict[str, Tool], str]] = {}
+        self._instructions = ""
+        self._spoken, self._log = Spoken(), list[str]()
         super().__init__(
             self.all_tasks.where(split=split, kind=wanted, calls=tuple(range(1, max_gold_calls + 1))),
             dialect=dialect,
@@ -185,8 +186,8 @@ class ToolDeskEnv(LanguageEnv):
         return self._world
 
     @property
-    def log(self) -> tuple[tuple[ToolCall, ...], ...]:
-        """The calls of each turn of this episode."""
+    def log(self) -> tuple[str, ...]:
+        """The turns of this episode, as a person reads them."""
         return tuple(self._log)
 
     # What the base class asks for -------------------------------------------------------------------------------
@@ -204,18 +205,26 @@ class ToolDeskEnv(LanguageEnv):
 
     def _show_tools(self, task: Task) -> None:
         """Only the tools that `tools` and `distractors` say exist in this task."""
-        if self.shown == "all":
-            names = set(TOOLS)
-        elif self.shown == "app":
-            # Whoever is meant is found in the directory, so it is always there.
-            apps = {*task.metadata["apps"], "people"}
-            names = {name for name, tool in TOOLS.items() if tool.app in apps}
-        else:
-            names = set(task.metadata["tools"])
+        chosen = {"task": task.metadata["tools"], "app": task.metadata["apps"], "all": ()}[self.shown]
+        spare: tuple[int, ...] = ()
         if self.distractors:
             rng = np.random.default_rng(zlib.crc32(task.id.encode()))
-            names |= {DISTRACTORS[int(index)] for index in rng.permutation(len(DISTRACTORS))[: self.distractors]}
-        self._tools = {name: self._every[name] for name in (*sorted(names), "ask_user", "decline", "answer")}
+            spare = tuple(sorted(rng.permutation(len(DISTRACTORS))[: self.distractors].tolist()))
+        key = (*chosen, *spare)
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(chosen, spare)
+        self._tools, self._instructions = self._chosen[key]
+
+    def _choose(self, chosen: Sequence[str], spare: Sequence[int]) -> tuple[dict[str, Tool], str]:
+        """These tools, and how to use them."""
+        if self.shown == "app":
+            # Whoever is meant is found in the directory, so it is always there.
+            names = {name for name, tool in TOOLS.items() if tool.app in {*chosen, "people"}}
+        else:
+            names = set(chosen) if self.shown == "task" else set(TOOLS)
+        names |= {DISTRACTORS[index] for index in spare}
+        tools = {name: self._every[name] for name in (*sorted(names), *SPEAKING)}
+        return tools, "" if self.brief else self.dialect.instructions(tuple(tools.values()))
 
     def _prompt(self, task: Task) -> str:
         now = datetime.fromisoformat(self._world.now)
@@ -223,9 +232,6 @@ class ToolDeskEnv(LanguageEnv):
         told = introduction(self._world)
         if self.brief:
             return f"For: {told}\nNow: {clock} ({self._world.now})\nRequest: {task.prompt}"
-        names = tuple(self._tools)
-        if names not in self._instructions:
-            self._instructions[names] = self.dialect.instructions(self._tool_list)
         return (
             f"You are the assistant of {told}. It is {clock} ({self._world.now}).\n"
             "Carry out the request below with the tools of the office: all of it, and nothing else. Look up what you "
@@ -234,7 +240,7 @@ class ToolDeskEnv(LanguageEnv):
             "it, "
             "change nothing and end with decline. Otherwise end with answer: what was asked for, briefly and without "
             f"other figures, or that it is done. You have {self.max_turns} turns.\n"
-            f"{self._instructions[names]}\n\nRequest: {task.prompt}"
+            f"{self._instructions}\n\nRequest: {task.prompt}"
         )
 
     def _judge(self) -> Mapping[str, float]:
@@ -254,7 +260,8 @@ class ToolDeskEnv(LanguageEnv):
 
     def _step(self, action: str) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         result = super()._step(action)
-        self._log.append(result[4]["calls"])
+        said = self._messages[-2]["content"] if len(self._messages) > 1 else ""
+        self._log.append(told(result[4]["calls"], said))
         return result
 
     # Speaking to the user ---------------------------------------------------------------------------------------

@@ -6,20 +6,19 @@ got. Texts are compared after SQuAD's normalisation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from palaestra.answers import normalize_answer
 from palaestra.envs.tools.desk.said import missing_from
-from palaestra.envs.tools.desk.states import WorldState
+from palaestra.envs.tools.desk.states import WorldState, differences
 from palaestra.envs.tools.desk.world import World
 from palaestra.errors import ToolError
 
-__all__ = ["CONTROL", "Spoken", "gold_state", "verify"]
+__all__ = ["SPEAKING", "Spoken", "gold_state", "verify"]
 
-CONTROL = ("answer", "ask_user", "decline")
+SPEAKING = ("ask_user", "decline", "answer")
 """Tools that are not of the office: with them the agent speaks to the user."""
 
 
@@ -27,23 +26,20 @@ def _normal(text: Any) -> Any:
     return (normalize_answer(text) or text) if isinstance(text, str) else text
 
 
-_PROSE: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    dict.fromkeys(
-        (
-            "mails.subject",
-            "mails.body",
-            "events.title",
-            "events.description",
-            "tickets.title",
-            "tickets.description",
-            "comments.text",
-            "transfers.reference",
-            "leaves.note",
-            "files.content",
-            "contacts.notes",
-            "contacts.company",
-        ),
-        _normal,
+_PROSE = frozenset(
+    (
+        "mails.subject",
+        "mails.body",
+        "events.title",
+        "events.description",
+        "tickets.title",
+        "tickets.description",
+        "comments.text",
+        "transfers.reference",
+        "leaves.note",
+        "files.content",
+        "contacts.notes",
+        "contacts.company",
     )
 )
 # Remarks that an agent may add where the request is silent: the field, the tool's argument, and the tools.
@@ -85,7 +81,7 @@ def gold_state(world: World, gold_calls: Sequence[Sequence[Mapping[str, Any]]]) 
     try:
         for turn in gold_calls:
             for call in turn:
-                if call["name"] not in CONTROL:
+                if call["name"] not in SPEAKING:
                     world.call(call["name"], call["arguments"])
     except ToolError:
         return None
@@ -120,13 +116,15 @@ def verify(
 
 def _differs(truth: Mapping[str, Any], state: WorldState, gold: WorldState) -> bool:
     texts = truth.get("texts", ())
-    ignore = {*_silent(truth["gold_calls"]), *(text["field"] for text in texts if text["field"] in _PROSE)}
-    views = {path: view for path, view in _PROSE.items() if path not in ignore}
-    world = World(state.base, state.user)
-    world.restore(state)
-    if world.diff(gold, ignore=ignore, views=views):
-        return True
-    return any(_unsaid(world, text["field"], text["demands"]) for text in texts)
+    here, there = dict(state.layers()), dict(gold.layers())
+    # Most right outcomes are the same to the letter.
+    if here != there or texts:
+        touched = here.keys() | there.keys()
+        ignore = {*_silent(truth["gold_calls"]), *(text["field"] for text in texts)} & _PROSE
+        views = {path: _normal for path in _PROSE - ignore if path.partition(".")[0] in touched}
+        if differences(state, gold, ignore, views):
+            return True
+    return any(_unsaid(state, text["field"], text["demands"]) for text in texts)
 
 
 def _silent(gold_calls: Sequence[Sequence[Mapping[str, Any]]]) -> Collection[str]:
@@ -138,8 +136,9 @@ def _silent(gold_calls: Sequence[Sequence[Mapping[str, Any]]]) -> Collection[str
     ]
 
 
-def _unsaid(world: World, path: str, demands: Sequence[Mapping[str, Any]]) -> bool:
+def _unsaid(state: WorldState, path: str, demands: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a new record of the table lacks something in its field."""
     table, _, column = path.partition(".")
-    new = [change.after for change in world.changes() if change.table == table and change.kind == "created"]
-    return any(missing_from(getattr(record, column, ""), demands) for record in new)
+    rows = state.base.tables[table].rows if table in state.base.tables else {}
+    new = [record for id_, record in dict(state.layers()).get(table, {}).items() if record and id_ not in rows]
+    return any(missing_from(str(getattr(record, column, "")), demands) for record in new)
