@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,33 +35,56 @@ class Verdict:
     turn: int | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GoldTurn:
-    """What the reference calls of one turn give, and the applications after them (None where there are no calls)."""
+class Reference:
+    """What a case's reference calls do, run once. Whatever is judged later is compared with what is kept here.
 
-    results: Counter[str]
-    apis: dict[str, Api] | None
+    Args:
+        case: Whose calls are run.
+
+    Attributes:
+        stored: The applications before the first turn.
+        turns: Per turn the results, and the applications that the calls have used so far as they then stand.
+    """
+
+    def __init__(self, case: MultiTurnCase) -> None:
+        self.stored = Applications.set_up(case)
+        self._untouched: dict[str, Api] = {}
+        self.turns: list[tuple[Counter[str], dict[str, Api]]] = []
+        applications = Applications(case.classes, self.stored)
+        kept: dict[str, Api] = {}
+        last = max((turn for turn, texts in enumerate(case.gold_texts) if texts), default=0)
+        for turn, texts in enumerate(case.gold_texts):
+            results = Counter(applications.run(text) for text in texts)
+            if texts:
+                # The applications of this turn are kept as they are, and the next turn goes on with copies.
+                kept = {**kept, **applications.used}
+                if turn < last:
+                    applications = Applications(case.classes, applications.dump())
+            self.turns.append((results, kept))
+
+    def untouched(self, name: str) -> Api:
+        """An application as before the first turn; not to be changed."""
+        if name not in self._untouched:
+            self._untouched[name] = pickle.loads(self.stored[name])
+        return self._untouched[name]
+
+    def same(self, turn: int, applications: Applications, name: str) -> bool:
+        """Whether an application is as the reference has it after a turn."""
+        kept, used = self.turns[turn][1].get(name), applications.used.get(name)
+        if kept is None and used is None:
+            return True
+        return (kept or self.untouched(name))._same(used or self.untouched(name))
 
 
 @lru_cache(maxsize=1024)
-def _pristine(case: MultiTurnCase) -> bytes:
-    return Applications(case).dump()
+def reference(case: MultiTurnCase) -> Reference:
+    """The case's reference, shared by all who judge it."""
+    return Reference(case)
 
 
 def fresh_applications(case: MultiTurnCase) -> Applications:
     """The case's applications as its scenario sets them up."""
-    return Applications(case, _pristine(case))
-
-
-@lru_cache(maxsize=1024)
-def gold_turns(case: MultiTurnCase) -> tuple[GoldTurn, ...]:
-    """The reference calls run once; whatever is judged later is compared with what is kept here."""
-    applications = fresh_applications(case)
-    turns = []
-    for texts in case.gold_texts:
-        results = Counter(applications.run(text) for text in texts)
-        turns.append(GoldTurn(results, Applications(case, applications.dump()).apis if texts else None))
-    return tuple(turns)
+    return Applications(case.classes, reference(case).stored)
 
 
 class TurnJudge:
@@ -99,18 +123,18 @@ class TurnJudge:
         if not self.verdict.valid:
             return
         self._results.update(results)
-        gold = gold_turns(self._case)[turn]
-        if gold.apis is None:  # nothing can be done here yet; calls count, but are not judged
+        if not self._case.gold_texts[turn]:  # nothing can be done here yet; calls count, but are not judged
             return
         if empty:
             self.verdict = _wrong("empty_turn_model_response", f"There is no call in turn {turn}.", turn)
             return
-        for name, api in gold.apis.items():
-            if not api._same(applications.apis[name]):
+        gold = reference(self._case)
+        for name in self._case.classes:
+            if not gold.same(turn, applications, name):
                 message = f"The state of {name} after turn {turn} is not the reference's."
                 self.verdict = _wrong("instance_state_mismatch", message, turn)
                 return
-        if not gold.results <= self._results:
+        if not gold.turns[turn][0] <= self._results:
             message = f"No call so far has given a result that turn {turn} needs."
             self.verdict = _wrong("execution_response_mismatch", message, turn)
 

@@ -7,15 +7,16 @@ else it holds is answered with the error that the original would have given, or 
 from __future__ import annotations
 
 import ast
-import copy
 import json
 import pickle
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from palaestra.envs.tools.bfcl.calls import parse_expression
 from palaestra.envs.tools.bfcl.multi_turn.apis import APIS, Api
 from palaestra.envs.tools.bfcl.multi_turn.cases import MultiTurnCase
+from palaestra.envs.tools.bfcl.multi_turn.published import ExtendedList
 
 __all__ = ["Applications"]
 
@@ -26,34 +27,57 @@ MAX_DEPTH = 100
 _REFUSED = frozenset({"kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run"})
 
 
+@lru_cache(maxsize=256)
+def _tools(classes: tuple[str, ...]) -> dict[str, tuple[str, Callable[..., Any]]]:
+    """By name of the function the application that has it (the last of several) and the method."""
+    return {tool: (name, vars(APIS[name])[tool]) for name in classes for tool in APIS[name]._tool_names()}
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> ast.expr:
+    # The same calls come again and again: in the reference, in right answers, in a group of rollouts.
+    return parse_expression(text.lstrip(" \t"))
+
+
 class Applications:
-    """The applications of a case as they stand.
+    """The applications of a case as they stand. One is made when it is first called.
 
     Args:
-        case: Whose scenario they are set up with.
-        stored: What `dump` gave, instead of the scenario.
+        classes: Names of the applications, in the order in which they are set up.
+        stored: Each of them as `dump` or `set_up` gives it.
     """
 
-    __slots__ = ("apis", "tools")
+    __slots__ = ("_stored", "_tools", "classes", "used")
 
-    def __init__(self, case: MultiTurnCase, stored: bytes | None = None) -> None:
-        if stored is None:
-            self.apis: dict[str, Api] = {
-                name: APIS[name](copy.deepcopy(case.config.get(name, {})), case.long_context) for name in case.classes
-            }
-        else:
-            self.apis = pickle.loads(stored)
-        self.tools: dict[str, Callable[..., Any]] = {}
-        for api in self.apis.values():
-            self.tools.update(api._tools())
+    def __init__(self, classes: tuple[str, ...], stored: Mapping[str, bytes]) -> None:
+        self.classes = classes
+        self.used: dict[str, Api] = {}
+        """Those that may differ from what was stored."""
+        self._stored = stored
+        self._tools = _tools(classes)
 
-    def dump(self) -> bytes:
-        """Everything about them, for another instance."""
-        return pickle.dumps(self.apis, protocol=pickle.HIGHEST_PROTOCOL)
+    @staticmethod
+    def set_up(case: MultiTurnCase) -> dict[str, bytes]:
+        """The applications as the case's scenario has them."""
+        return {
+            name: _pickled(APIS[name](pickle.loads(_pickled(case.config.get(name, {}))), case.long_context))
+            for name in case.classes
+        }
+
+    def api(self, name: str) -> Api:
+        """One of them."""
+        found = self.used.get(name)
+        if found is None:
+            found = self.used[name] = pickle.loads(self._stored[name])
+        return found
+
+    def dump(self) -> dict[str, bytes]:
+        """All of them as they stand, for another instance."""
+        return {**self._stored, **{name: _pickled(api) for name, api in self.used.items()}}
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Public attributes by application, as they are (not copies)."""
-        return {name: api._state() for name, api in self.apis.items()}
+        return {name: self.api(name)._state() for name in self.classes}
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """One call's result as text. Never raises; a call that could not be made changes nothing.
@@ -63,18 +87,19 @@ class Applications:
             arguments: By name; plain values as JSON or Python literals have them.
         """
         try:
-            if name not in self.tools:
+            if name not in self._tools:
                 _refuse(name)
             if not all(_shallow(value) for value in arguments.values()):
                 raise ValueError(f"An argument is nested deeper than {MAX_DEPTH} levels.")
-            return _worded(self.tools[name](**arguments))
+            owner, tool = self._tools[name]
+            return _worded(tool(self.api(owner), **arguments))
         except Exception as error:
             return f"Error during execution: {error}"
 
     def run(self, text: str) -> str:
         """One call written as `name(key=value, ...)`: its result as text. Never raises."""
         try:
-            node = parse_expression(text.lstrip(" \t"))
+            node = _parsed(text) if len(text) < 500 else parse_expression(text.lstrip(" \t"))
             if type(node) is not ast.Call:
                 raise ValueError("This is not a function call.")
             return _worded(self._call(node, text))
@@ -85,16 +110,16 @@ class Applications:
 
     def _call(self, node: ast.Call, text: str = "") -> Any:
         function = node.func
-        if type(function) is not ast.Name or function.id not in self.tools:
+        if type(function) is not ast.Name or function.id not in self._tools:
             _refuse(text.partition("(")[0] or ast.unparse(function))
-        tool = self.tools[function.id]
+        owner, tool = self._tools[function.id]
         positional = [self._value(item) for item in node.args]
         arguments: dict[str, Any] = {}
         for item in node.keywords:
             if item.arg is None or item.arg in arguments:
                 raise ValueError(f"keyword argument repeated or unpacked: {item.arg or '**'}")
             arguments[item.arg] = self._value(item.value)
-        return tool(*positional, **arguments)
+        return tool(self.api(owner), *positional, **arguments)
 
     def _value(self, node: ast.expr) -> Any:
         match node:
@@ -121,6 +146,10 @@ class Applications:
         raise ValueError(f"An argument cannot be a {type(node).__name__}; literals and calls are accepted.")
 
 
+def _pickled(value: Any) -> bytes:
+    return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+
+
 def _refuse(name: str) -> NoReturn:
     last = name.split(".")[1] if "." in name else name
     if last in _REFUSED:
@@ -133,10 +162,16 @@ def _worded(result: Any) -> str:
         return result
     if type(result) is dict:
         try:
+            if any(type(value) is ExtendedList for value in result.values()):
+                return "{" + ", ".join(f"{json.dumps(key)}: {_json(value)}" for key, value in result.items()) + "}"
             return json.dumps(result)
         except (TypeError, ValueError, RecursionError):  # numbers of its own kinds, loops
             return str(result)
     return str(result)
+
+
+def _json(value: Any) -> str:
+    return value.json() if type(value) is ExtendedList else json.dumps(value)
 
 
 def _shallow(value: Any) -> bool:

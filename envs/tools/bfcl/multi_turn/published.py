@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from palaestra.envs.tools.bfcl.data import package_folder
 from palaestra.errors import DataError
 
-__all__ = ["published_table"]
+__all__ = ["ExtendedList", "published_table"]
 
 _FOLDER = ("eval_checker", "multi_turn_eval", "func_source_code")
 
@@ -47,3 +49,33 @@ def published_table(file: str, name: str) -> Any:
             "reads; install that: pip install --no-deps bfcl-eval==2026.3.23",
             field=name,
         ) from error
+
+
+@lru_cache(maxsize=16)
+def _table_json(name: str) -> str:
+    return json.dumps(published_table("long_context.py", name))[1:-1]
+
+
+class ExtendedList(list[Any]):
+    """A list that ends with a long published one, whose JSON is made once for all results.
+
+    Args:
+        own: What comes first.
+        name: The list of `long_context.py` that follows.
+    """
+
+    __slots__ = ("_name", "_own")
+
+    def __init__(self, own: Iterable[Any], name: str) -> None:
+        super().__init__(own)
+        self._own, self._name = len(self), name
+        self.extend(published_table("long_context.py", name))
+
+    def json(self) -> str:
+        """What `json.dumps` gives.
+
+        Raises:
+            TypeError: An entry has no JSON.
+        """
+        own = "".join(f"{json.dumps(value)}, " for value in self[: self._own])
+        return f"[{own}{_table_json(self._name)}]"

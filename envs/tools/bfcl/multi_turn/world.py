@@ -86,7 +86,13 @@ class MultiTurnWorld:
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """One call, for those who make the calls of a step singly and say with `end_step` that it is over."""
-        result = self._applications.call(name, arguments)
+        return self._noted(self._applications.call(name, arguments))
+
+    def run(self, text: str) -> str:
+        """One call as `decode_step` gives it, in which arguments may be calls themselves; otherwise like `call`."""
+        return self._noted(self._applications.run(text))
+
+    def _noted(self, result: str) -> str:
         self._results.append(result)
         self._called = True
         return result
@@ -133,4 +139,4 @@ class MultiTurnWorld:
             raise ValueError(f"This is a state of {case_id}, not of {self.case.id}.")
         self.turn, self.steps, self.forced_quit, self._results, self._called, judged = own
         self._judge.load(judged)
-        self._applications = Applications(self.case, stored)
+        self._applications = Applications(self.case.classes, stored)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["Api", "Result"]
@@ -44,13 +44,11 @@ class Api:
     def _tool_names(cls) -> tuple[str, ...]:
         return tuple(name for name, value in vars(cls).items() if callable(value) and not name.startswith("_"))
 
-    def _tools(self) -> dict[str, Callable[..., Any]]:
-        return {name: getattr(self, name) for name in self._tool_names()}
-
     def _state(self) -> dict[str, Any]:
         """The public attributes, as they are (not copies)."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def _same(self, other: Api) -> bool:
         """Whether the public attributes are equal."""
-        return self._state() == other._state()
+        theirs = vars(other)
+        return all(value == theirs[name] for name, value in vars(self).items() if name[0] != "_")

@@ -68,8 +68,9 @@ class GorillaFileSystem(Api):
             return self._current
         if path == "/":
             return self.root
+        names = path.strip("/").split("/")
         directory = self.root if path.startswith("/") else self._current
-        for name in path.strip("/").split("/"):
+        for name in names:
             item = directory if name == "." else directory.contents.get(name)
             if not isinstance(item, Directory):
                 return {"error": f"cd: '{path}': No such file or directory"}
@@ -214,7 +215,9 @@ class GorillaFileSystem(Api):
         if file is None:
             return {"error": f"tail: {file_name}: No such file or directory"}
         content = file.content.splitlines()
-        return {"last_lines": "\n".join(content[-min(lines, len(content)) :])}
+        if lines > len(content):
+            lines = len(content)
+        return {"last_lines": "\n".join(content[-lines:])}
 
     def diff(self, file_name1: str, file_name2: str) -> Result:
         """The lines in which two files differ."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from palaestra.envs.tools.bfcl.multi_turn.apis.base import Api, Result
-from palaestra.envs.tools.bfcl.multi_turn.published import published_table
+from palaestra.envs.tools.bfcl.multi_turn.published import ExtendedList, published_table
 
 __all__ = ["TradingBot"]
 
@@ -30,10 +30,6 @@ _SYMBOLS = {
 }
 _SECTORS = {"Technology": ("AAPL", "GOOG", "MSFT", "NVDA"), "Automobile": ("TSLA", "F", "GM")}
 _LONG_SECTORS = {"Technology": "TECHNOLOGY_EXTENSION", "Automobile": "AUTOMOBILE_EXTENSION"}
-
-
-def _long(name: str) -> Any:
-    return published_table("long_context.py", name)
 
 
 class TradingBot(Api):
@@ -80,7 +76,8 @@ class TradingBot(Api):
         if symbol not in self.stocks:
             return {"error": f"Stock with symbol '{symbol}' not found."}
         if self.long_context:
-            return {**self.stocks[symbol], "MA(5)": _long("MA_5_EXTENSION"), "MA(20)": _long("MA_20_EXTENSION")}
+            means = {"MA(5)": ExtendedList((), "MA_5_EXTENSION"), "MA(20)": ExtendedList((), "MA_20_EXTENSION")}
+            return {**self.stocks[symbol], **means}
         return self.stocks[symbol]
 
     def get_order_details(self, order_id: int) -> Result:
@@ -91,7 +88,7 @@ class TradingBot(Api):
         order = self.orders[order_id]
         if not self.long_context:
             return order
-        texts = _long("ORDER_DETAIL_EXTENSION")
+        texts = published_table("long_context.py", "ORDER_DETAIL_EXTENSION")
         symbol = str(order["symbol"])
         return {**order, "metadata": {name: text.replace("{symbol}", symbol) for name, text in texts.items()}}
 
@@ -189,7 +186,7 @@ class TradingBot(Api):
         if not self.authenticated:
             return ["Error: User not authenticated. Please log in to view the watchlist."]
         if self.long_context:
-            return [*self.watch_list, *_long("WATCH_LIST_EXTENSION")]
+            return [*self.watch_list, *published_table("long_context.py", "WATCH_LIST_EXTENSION")]
         return {"watchlist": self.watch_list}
 
     def get_order_history(self) -> Result | list[Result]:
@@ -210,13 +207,15 @@ class TradingBot(Api):
             for entry in self.transaction_history
             if start <= datetime.strptime(entry["timestamp"], "%Y-%m-%d %H:%M:%S") <= end
         ]
-        return {"transaction_history": found + _long("TRANSACTION_HISTORY_EXTENSION") if self.long_context else found}
+        if self.long_context:
+            found = ExtendedList(found, "TRANSACTION_HISTORY_EXTENSION")
+        return {"transaction_history": found}
 
     def get_available_stocks(self, sector: str) -> Result:
         """The symbols of a sector."""
         symbols = list(_SECTORS.get(sector, ()))
         if symbols and self.long_context:
-            symbols += _long(_LONG_SECTORS[sector])
+            symbols = ExtendedList(symbols, _LONG_SECTORS[sector])
         return {"stock_list": symbols}
 
     def filter_stocks_by_price(self, stocks: list[str], min_price: float, max_price: float) -> Result:

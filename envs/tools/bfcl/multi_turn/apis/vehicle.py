@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from palaestra.envs.tools.bfcl.multi_turn.apis.base import Api, Result
-from palaestra.envs.tools.bfcl.multi_turn.published import published_table
+from palaestra.envs.tools.bfcl.multi_turn.published import ExtendedList, published_table
 
 __all__ = ["VehicleControlAPI"]
 
@@ -263,7 +263,7 @@ class VehicleControlAPI(Api):
         known = _DISTANCES.get(frozenset((cityA, cityB))) if isinstance(cityA, str) and isinstance(cityB, str) else None
         found: Result = {"error": "distance not found in database."} if known is None else {"distance": known}
         if self.long_context:
-            found["intermediaryCities"] = _long("INTERMEDIARY_CITIES")
+            found["intermediaryCities"] = ExtendedList((), "INTERMEDIARY_CITIES")
         return found
 
     def get_zipcode_based_on_city(self, city: str) -> Result:
