@@ -239,7 +239,7 @@ def written_argument(case: Case, gold: Calls, rng: random.Random) -> str | None:
 
 
 def written_otherwise(case: Case, gold: Calls, rng: random.Random) -> str | None:
-    """The same values in other words: whole floats as integers or the other way round, names without quotes, tuples for lists."""
+    """The same values in other words: whole floats as integers and back, names without quotes, tuples for lists."""
     if case.language != "python":
         return None
     calls = _copy(gold)

@@ -1,7 +1,8 @@
 """BFCL's own verdicts, run as a script in a process of its own: `python official_bfcl.py JOB.json VERDICTS.json`.
 
 The job is `{category: [[case id, text], ...]}`. The verdicts are, for each text, true, false, or the name of the
-exception with which the checker itself stopped. The heavy modules around decoders and checkers are replaced by stubs.
+exception with which the checker itself stopped; beside them stand the prompts of each category's cases. The heavy
+modules around decoders and checkers are replaced by stubs.
 """
 
 from __future__ import annotations
@@ -102,6 +103,13 @@ class Official:
             return type(error).__name__
 
 
+    def prompts(self, category: str) -> dict[str, list[Any]]:
+        """What a model is told first, by case id."""
+        tell = self.decoders.system_prompt_pre_processing_chat_model
+        cases = self.access.load_dataset_entry(category)
+        return {case["id"]: tell(case["question"][0], case["function"], case["id"]) for case in cases}
+
+
 def main(job: Path, verdicts: Path) -> None:
     official = Official()
     asked = json.loads(job.read_text(encoding="utf-8"))
@@ -109,7 +117,8 @@ def main(job: Path, verdicts: Path) -> None:
     for category, texts in asked.items():
         given[category] = [official.verdict(category, case_id, text) for case_id, text in texts]
     seconds = time.perf_counter() - seconds
-    verdicts.write_text(json.dumps({"verdicts": given, "seconds": seconds}), encoding="utf-8")
+    prompts = {category: official.prompts(category) for category in asked}
+    verdicts.write_text(json.dumps({"verdicts": given, "seconds": seconds, "prompts": prompts}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import pytest
 from palaestra.envs.tools.bfcl import calls, checker, decoders, java, javascript, judge
 from palaestra.envs.tools.bfcl.cases import SINGLE_TURN, Case, load_cases
 from palaestra.envs.tools.bfcl.judge import CaseJudge
+from palaestra.envs.tools.bfcl.prompts import case_functions, opening, system_prompt
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bfcl_outputs import all_outputs
@@ -26,8 +27,8 @@ Verdicts = Mapping[str, list[tuple[Case, str, bool | str]]]
 
 
 @pytest.fixture(scope="module")
-def official(tmp_path_factory: pytest.TempPathFactory) -> Verdicts:
-    """For each category every output with the official verdict, or the exception with which the checker stopped."""
+def original(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """What the original says: `official`, every output with its verdict, and `prompts`, both by category."""
     folder = tmp_path_factory.mktemp("official")
     said = {category: list(all_outputs(load_cases(category), OUTPUTS)) for category in SINGLE_TURN}
     job = {category: [(case.id, text) for case, text in pairs] for category, pairs in said.items()}
@@ -35,11 +36,26 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Verdicts:
     script = Path(__file__).with_name("official_bfcl.py")
     command = [sys.executable, "-W", "ignore", script, folder / "job.json", folder / "verdicts.json"]
     subprocess.run(command, check=True, env={"PATH": "", "BFCL_PROJECT_ROOT": str(folder)})
-    verdicts = json.loads((folder / "verdicts.json").read_text())["verdicts"]
-    return {
-        category: [(case, text, verdict) for (case, text), verdict in zip(pairs, verdicts[category], strict=True)]
+    found = json.loads((folder / "verdicts.json").read_text())
+    official = {
+        category: [(*pair, verdict) for pair, verdict in zip(pairs, found["verdicts"][category], strict=True)]
         for category, pairs in said.items()
     }
+    return {"official": official, "prompts": found["prompts"]}
+
+
+@pytest.fixture
+def official(original: Mapping[str, Any]) -> Verdicts:
+    """For each category every output with the official verdict, or the exception with which the checker stopped."""
+    verdicts: Verdicts = original["official"]
+    return verdicts
+
+
+def test_prompts_are_the_official_ones(original: Mapping[str, Any]) -> None:
+    for category in SINGLE_TURN:
+        for case in load_cases(category):
+            system = system_prompt(case_functions(case), case.format)
+            assert opening(case.messages, system) == original["prompts"][category][case.id], case.id
 
 
 def disagreements(verdicts: list[tuple[Case, str, bool | str]]) -> list[tuple[str, str, bool | str]]:
@@ -91,9 +107,9 @@ def _in_order(self: checker.CaseChecker, decoded: Any) -> bool:
     [
         ("simple_python", lambda patch: patch.setattr(checker, "standard_text", lambda text: text.lower())),
         ("multiple", lambda patch: patch.setattr(checker.CallMatcher, "__init__", _no_optional)),
-        ("multiple", lambda patch: patch.setattr(checker, "_elements_fit", lambda *given: True)),
+        ("live_multiple", lambda patch: patch.setattr(checker, "_elements_fit", lambda *given: True)),
         ("simple_python", lambda patch: patch.setattr(checker, "_argument", _without_conversion)),
-        ("live_multiple", lambda patch: patch.setattr(checker, "_dictionary", lambda answer: answer.__eq__)),
+        ("live_simple", lambda patch: patch.setattr(checker, "_dictionary", lambda answer: answer.__eq__)),
         ("irrelevance", lambda patch: patch.setitem(calls._READERS, ast.UnaryOp, ast.literal_eval)),
         ("simple_python", lambda patch: patch.setitem(calls._READERS, ast.Name, calls._compute)),
         ("parallel", lambda patch: patch.setattr(checker.CaseChecker, "check", _in_order)),
@@ -109,4 +125,4 @@ def test_a_planted_bug_turns_the_parity_red(
     official: Verdicts, monkeypatch: pytest.MonkeyPatch, category: str, plant: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     plant(monkeypatch)
-    assert disagreements(official[category][:6000])
+    assert disagreements(official[category][:12_000])
