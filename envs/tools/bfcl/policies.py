@@ -105,14 +105,14 @@ def _saboteur(env: Any, space: gym.Space[Any], rng: np.random.Generator) -> Poli
         f"[{name}(a='%999999999999d' % 1)]",
         f"[{name}(a=__import__('os').abort() + 1)]",
         "f" + "(a=f" * 2_000 + ")" * 2_000,
-        f"[{name}(" + ", ".join(f"a{i}=1" for i in range(4_000)) + ")]",
+        f"[{name}(" + ", ".join(f"a{i}=1" for i in range(1_000)) + ")]",
         "[" + ", ".join([f"{name}()"] * 1_000) + "]",
         env.say_calls([(name, {"a": "\x00\ud800\udfff"})]),
         env.say_calls([(name, {"a": "%s%n{0.__class__}../../etc/passwd\u202e" * 50})]),
         '{"name": "' + name + '", "arguments": {"a": 1e999, "a": NaN}}',
         "<functions>" + "<function>" * 5_000,
-        "new Array([" + "],[" * 5_000,
-        '[{"a": 1}' + ',{"a": 1}' * 5_000,
+        "new Array([" + "],[" * 2_000,
+        '[{"a": 1}' + ',{"a": 1}' * 3_000,
         "</tool_call><TOOLCALL></TOOLCALL>",
     ]
     return lambda observation: attacks[int(rng.integers(len(attacks)))]
