@@ -187,6 +187,7 @@ def test_environments_beside_each_other(url: str, tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "palaestra-mcp" and not thread.daemon]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # newer Pythons warn wherever there are threads
 def test_a_vector_environment_in_processes(url: str, tmp_path: Path) -> None:
     options = {"server": url, "tasks": write(tmp_path), "restart": False, "split": "train"}
     env = gym.make_vec("palaestra/McpTools-v0", num_envs=2, vectorization_mode="async", **options)

@@ -191,7 +191,8 @@ class McpConnection:
     @property
     def is_open(self) -> bool:
         """Whether there is a session, and nothing has gone wrong with it yet."""
-        return self._session is not None and self._session.fault.failure is None
+        here = self._pid == os.getpid()
+        return here and self._session is not None and self._session.fault.failure is None
 
     @property
     def news(self) -> bool:
@@ -219,6 +220,7 @@ class McpConnection:
         Raises:
             EpisodeFailure: The server does not start, cannot be reached, or does not speak the protocol.
         """
+        self._come_home()
         self.drop()
 
         async def start() -> None:
@@ -234,16 +236,15 @@ class McpConnection:
 
     def drop(self) -> None:
         """Ends the session, if there is one; a server that was started for it ends, too."""
+        self._come_home()
         session, self._session = self._session, None
-        if session is not None and self._pid == os.getpid():
+        if session is not None:
             future = self._loop.submit(session.close())
             with contextlib.suppress(EpisodeFailure):
                 self._result(future, 2 * _CLOSE_SECONDS)
 
     def close(self) -> None:
         """Ends the session and the thread for good. May be called twice."""
-        if self._pid != os.getpid():  # a forked child has the parent's memory, but neither its thread nor its server
-            return
         self.drop()
         self._loop.close()
 
@@ -284,7 +285,13 @@ class McpConnection:
 
     # On the event loop -------------------------------------------------------------------------------------------
 
+    def _come_home(self) -> None:
+        """In a forked child, forgets the parent's session: the memory is here, the thread and the server are not."""
+        if self._pid != os.getpid():
+            self._loop, self._session, self._pid = BackgroundLoop("palaestra-mcp"), None, os.getpid()
+
     def _ask(self, request: Callable[[Client], Coroutine[Any, Any, T]], what: str, seconds: float) -> T:
+        self._come_home()
         session = self._session
         if session is None:
             raise EpisodeFailure("mcp_down", f"{self.endpoint} is not connected.")

@@ -47,7 +47,7 @@ class McpToolsEnv(LanguageEnv):
     ## Action Space
     | Space | Bound | Meaning |
     | --- | --- | --- |
-    | `Utf8` | 65536 bytes | One turn: thought, then tool calls in the chosen dialect |
+    | `Utf8(max_bytes=65536)` | 65536 bytes | One turn: thought, then tool calls in the chosen dialect |
 
     Any text is legal. A malformed turn is answered by what was wrong and what is accepted. `sample()` draws
     well-formed calls. The tools are those of the server, and:
@@ -59,7 +59,7 @@ class McpToolsEnv(LanguageEnv):
     ## Observation Space
     | Space | Bound | Meaning |
     | --- | --- | --- |
-    | `Utf8` | 65536 bytes | At reset instructions and task; then the results of the last turn |
+    | `Utf8(max_bytes=65536)` | 65536 bytes | At reset instructions and task; then the results of the last turn |
 
     ## Rewards
     0 until the end, then the outcome: 1 if the answer is among the accepted ones (exact match after SQuAD's
@@ -76,9 +76,9 @@ class McpToolsEnv(LanguageEnv):
        `mcp_timeout`, `mcp_garbage` or `mcp_tools_changed`. Not a reward of 0.
 
     ## Information
-    At reset `task_id`, `group`, `split`. After each step `calls` (tuple of `ToolCall`, structured results in `data`)
-    and `malformed`; at the end also `outcome`, `em` (1.0 if the answer is right or none is asked for) and `checks`
-    (the share that holds).
+    Always `status`. At reset `task_id`, `group`, `split`. After each step `calls` (tuple of `ToolCall`, structured
+    results in `data`) and `malformed`; at the end also `outcome`, `em` (1.0 if the answer is right or none is asked
+    for) and `checks` (the share that holds).
 
     ## Arguments
     | Parameter | Type | Default | Description |

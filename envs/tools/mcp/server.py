@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["EnvironmentServer", "serve_http", "serve_stdio"]
 
 _META = "palaestra/episode"
+_FRESH_MS = 3_600_000  # the list never changes
 _CONTROLS = ("reset", "finish")
 _EPISODE = {"type": "string", "description": "The episode, as reset named it."}
 _VERDICT = {
@@ -112,6 +113,7 @@ class EnvironmentServer:
         import mcp_types as types
         from mcp import MCPError
         from mcp.server import Server
+        from mcp.server.caching import CacheHint
 
         listed = [self._controls["reset"], *(tool for _, tool in self._tools.values()), self._controls["finish"]]
 
@@ -132,6 +134,7 @@ class EnvironmentServer:
             version=__version__,
             instructions=f"{self.env_id}: {self.summary} Start an episode with reset; pass its episode_id to every "
             "other tool.",
+            cache_hints={"tools/list": CacheHint(ttl_ms=_FRESH_MS, scope="public")},
             on_list_tools=on_list_tools,
             on_call_tool=on_call_tool,
         )
