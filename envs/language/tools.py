@@ -151,7 +151,7 @@ class Tool:
         place = f"In the field '{where}': " if where else ""
         accepted = _clip(json.dumps(self.parameters.get("properties", {}), ensure_ascii=False), 600)
         required = ", ".join(self.parameters.get("required", ())) or "none"
-        return f"{place}{_clip(error.message)}. '{self.name}' accepts {accepted}; required: {required}."
+        return f"{place}{_shorten(error.message)}. '{self.name}' accepts {accepted}; required: {required}."
 
     def call(self, arguments: Mapping[str, Any]) -> ToolOutput:
         """Runs the tool within its time.
@@ -217,3 +217,8 @@ def answer_tool(run: Callable[..., str | ToolOutput], description: str = "Gives 
 
 def _clip(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else text[:limit] + "..."
+
+
+def _shorten(message: str) -> str:
+    """Validators write the value first and what is wrong with it last: both ends stay."""
+    return message if len(message) <= 300 else f"{message[:200]}...{message[-97:]}"

@@ -45,6 +45,7 @@ def tool(parameters: Any = BOOK, run: Any = lambda **arguments: "done", **option
         ({"room": 3, "guests": "Ann"}, "In the field 'guests': 'Ann' is not of type 'array'"),
         ({"room": 3, "guests": ["Ann", 5]}, "In the field 'guests.1': 5 is not of type 'string'"),
         ({"room": 3, "guests": ["Christopher"]}, "In the field 'guests.0': 'Christopher' is too long"),
+        ({"room": 3, "guests": ["b" * 100_000]}, "bbb' is too long"),
         ({"room": 3, "board": "all"}, "In the field 'board': 'all' is not one of ['none', 'half', 'full']"),
         ({"room": 3, "price": 10**308}, "In the field 'price': 1000"),
         ({"room": 3, "rom": 4}, "'rom' was unexpected"),
