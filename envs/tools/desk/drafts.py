@@ -16,7 +16,19 @@ from palaestra.envs.tools.desk.user import Fact
 from palaestra.envs.tools.desk.world import World
 from palaestra.errors import ToolError
 
-__all__ = ["KINDS", "REASONS", "Draft", "Kind", "Sketch", "Skip", "Template", "listed", "spoken_day", "spoken_money"]
+__all__ = [
+    "KINDS",
+    "REASONS",
+    "Draft",
+    "Kind",
+    "Sketch",
+    "Skip",
+    "Template",
+    "euros",
+    "listed",
+    "spoken_day",
+    "spoken_money",
+]
 
 Kind = Literal["single", "parallel", "lookup", "chain", "conditional", "aggregate", "ask", "refuse"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -230,6 +242,11 @@ def spoken_day(sketch: Sketch, day: str) -> str:
         f"{value.strftime('%A')}, {value.day} {month} {value.year}",
         f"{month} {value.day}, {value.year}",
     )[sketch.calendar]
+
+
+def euros(cents: int) -> int | float:
+    """An amount as a call gives it: a whole number where it is one."""
+    return cents // 100 if cents % 100 == 0 else cents / 100
 
 
 def spoken_money(cents: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, spoken_day, spoken_money
+from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, euros, spoken_day, spoken_money
 from palaestra.envs.tools.desk.templates.common import (
     MESSAGES,
     TICKETS,
@@ -37,7 +37,7 @@ def pay_how_much(s: Sketch) -> Draft:
     reference = s.pick(("Invoice 3170", "Repair", "Deposit", "Course", "Membership"))
     s.calls(("bank_accounts", {}), ("bank_payees", {}))
     s.ask("How much should I transfer?", fact("amount", f"It is {spoken_money(cents)}."))
-    s.call("bank_transfer", from_account=account.id, to=payee.id, amount=cents / 100, reference=reference)
+    s.call("bank_transfer", from_account=account.id, to=payee.id, amount=euros(cents), reference=reference)
     return s.task(
         f'Please pay {payee.name} from my checking account. The reference is "{reference}".',
         f'Transfer the money to {payee.name}, from checking, with the reference "{reference}".',
@@ -132,6 +132,7 @@ def order_how_many(s: Sketch) -> Draft:
     act(s)
     product = s.pick(one for one in once_in(s.world.products, "name") if one.per_order >= 10)
     quantity = s.between(2, 10)
+    s.need(str(quantity) not in product.name)
     s.call("shop_search", query=product.name)
     s.ask("How many do you need?", fact("quantity", f"I need {quantity}."))
     s.call("shop_order", items=[{"product": product.id, "quantity": quantity}])
@@ -225,7 +226,7 @@ def limit_how_high(s: Sketch) -> Draft:
     s.ask(
         "What should the new limit be?", fact("amount", f"Make it {spoken_money(new)}.", "limit", "high", "new", "what")
     )
-    s.call("bank_set_limit", account=account.id, kind="transfer", amount=new / 100)
+    s.call("bank_set_limit", account=account.id, kind="transfer", amount=euros(new))
     return s.task(
         "Please change the limit for a single transfer from my checking account.",
         "The transfer limit (for one transfer) of my checking account does not fit any more. Change it.",
@@ -264,7 +265,7 @@ def pay_new(s: Sketch) -> Draft:
     )
     s.calls(("bank_add_payee", {"name": firm, "iban": donor.iban}), ("bank_accounts", {}))
     payee = s.made("payees")
-    s.call("bank_transfer", from_account=account.id, to=payee, amount=cents / 100, reference=f"For {who}")
+    s.call("bank_transfer", from_account=account.id, to=payee, amount=euros(cents), reference=f"For {who}")
     return s.task(
         f'{firm} is a new payee of mine. Add it and make the first transfer from checking, reference "For {who}".',
         f"I have to pay {firm} for the first time: create the payee and transfer the amount from my checking account "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, listed, spoken_day, spoken_money
+from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, euros, listed, spoken_day, spoken_money
 from palaestra.envs.tools.desk.said import amount, count, identifier
 from palaestra.envs.tools.desk.templates.common import (
     MESSAGES,
@@ -133,7 +133,7 @@ def first_payment(s: Sketch) -> Draft:
         ("bank_add_payee", {"name": firm, "iban": donor.iban}),
         ("contacts_add", {"name": who, "email": mail, "company": firm}),
     )
-    s.call("bank_transfer", from_account=account.id, to=s.made("payees"), amount=cents / 100, reference=reference)
+    s.call("bank_transfer", from_account=account.id, to=s.made("payees"), amount=euros(cents), reference=reference)
     s.call("mail_send", to=[mail], subject=subject, body=text)
     return s.task(
         f'We have a bill from {firm}: {spoken_money(cents)}, IBAN {donor.iban}, reference "{reference}". Add {firm} as '

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date as Day
 
-from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, spoken_day, spoken_money
+from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, euros, spoken_day, spoken_money
 from palaestra.envs.tools.desk.said import amount, count
 from palaestra.envs.tools.desk.templates.common import (
     TITLES,
@@ -92,7 +92,7 @@ def save_if_enough(s: Sketch) -> Draft:
     cents = s.between(1, 10) * 5_000
     s.call("bank_accounts")
     if enough:
-        s.call("bank_transfer", from_account=checking.id, to=savings.id, amount=cents / 100, reference="Savings")
+        s.call("bank_transfer", from_account=checking.id, to=savings.id, amount=euros(cents), reference="Savings")
     limit, sum_ = spoken_money(bound), spoken_money(cents)
     return s.task(
         f'If there are more than {limit} on my checking account, move {sum_} to savings with the reference "Savings". '

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, spoken_day, spoken_money
+from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, euros, spoken_day, spoken_money
 from palaestra.envs.tools.desk.said import name
 from palaestra.envs.tools.desk.templates.common import (
     MESSAGES,
@@ -219,7 +219,7 @@ def pay(s: Sketch) -> Draft:
     cents = s.between(2, 60) * 1000 + s.pick((0, 0, 50, 90, 25))
     reference = s.pick(("Rent share", "Invoice 2211", "Birthday present", "Repair", "Deposit", "Tickets", "Membership"))
     s.calls(("bank_accounts", {}), ("bank_payees", {}))
-    s.call("bank_transfer", from_account=account.id, to=payee.id, amount=cents / 100, reference=reference)
+    s.call("bank_transfer", from_account=account.id, to=payee.id, amount=euros(cents), reference=reference)
     sum_ = spoken_money(cents)
     return s.task(
         f'Transfer {sum_} from my checking account to {payee.name} with the reference "{reference}".',
@@ -243,7 +243,7 @@ def save_up(s: Sketch) -> Draft:
         "bank_transfer",
         from_account=accounts["checking"].id,
         to=accounts["savings"].id,
-        amount=cents / 100,
+        amount=euros(cents),
         reference="Savings",
     )
     sum_ = spoken_money(cents)
@@ -262,7 +262,7 @@ def limit_set(s: Sketch) -> Draft:
     new = s.between(1, 20) * 25_000
     s.need(new not in (account.transfer_limit, account.daily_limit))
     s.call("bank_accounts")
-    s.call("bank_set_limit", account=account.id, kind="transfer", amount=new / 100)
+    s.call("bank_set_limit", account=account.id, kind="transfer", amount=euros(new))
     return s.task(
         f"Set the limit for a single transfer from my {account.kind} account to {spoken_money(new)}.",
         f"The transfer limit of my {account.kind} account should be {spoken_money(new)}, please (not the daily one).",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, spoken_day, spoken_money
+from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, euros, spoken_day, spoken_money
 from palaestra.envs.tools.desk.templates.common import (
     MESSAGES,
     TITLES,
@@ -72,7 +72,7 @@ def over_the_limit(s: Sketch) -> Draft:
     account = s.pick(one for one in s.world.accounts.where("holder", me) if one.kind == "checking" and not one.frozen)
     cents = account.transfer_limit + s.between(1, 40) * 5_000
     s.calls(("bank_accounts", {}), ("bank_payees", {}))
-    s.refused("bank_transfer", from_account=account.id, to=payee.id, amount=cents / 100, reference="Invoice")
+    s.refused("bank_transfer", from_account=account.id, to=payee.id, amount=euros(cents), reference="Invoice")
     return s.decline(
         ("over_limit",),
         f'Transfer {spoken_money(cents)} from checking to {payee.name} today in one go, reference "Invoice". The '
@@ -96,7 +96,7 @@ def not_enough(s: Sketch) -> Draft:
     cents = source.balance // 1_000 * 1_000 + s.between(1, 30) * 10_000
     s.call("bank_accounts")
     s.refused(
-        "bank_transfer", from_account=source.id, to=accounts["savings"].id, amount=cents / 100, reference="Savings"
+        "bank_transfer", from_account=source.id, to=accounts["savings"].id, amount=euros(cents), reference="Savings"
     )
     return s.decline(
         ("over_limit",),
@@ -114,7 +114,7 @@ def frozen_account(s: Sketch) -> Draft:
     cents = s.between(1, 9) * 1_000
     s.need(cents < account.balance)
     s.calls(("bank_accounts", {}), ("bank_payees", {}))
-    s.refused("bank_transfer", from_account=account.id, to=payee.id, amount=cents / 100, reference="Donation")
+    s.refused("bank_transfer", from_account=account.id, to=payee.id, amount=euros(cents), reference="Donation")
     return s.decline(
         ("wrong_state",),
         f'Transfer {spoken_money(cents)} from my checking account to {payee.name}, reference "Donation".',
@@ -415,7 +415,7 @@ def limit_too_high(s: Sketch) -> Draft:
     s.need(counts["checking"] == 1)
     cents = account.daily_limit + s.between(1, 20) * 10_000
     s.call("bank_accounts")
-    s.refused("bank_set_limit", account=account.id, kind="transfer", amount=cents / 100)
+    s.refused("bank_set_limit", account=account.id, kind="transfer", amount=euros(cents))
     return s.decline(
         ("over_limit", "not_allowed"),
         f"Set the limit for one transfer from my checking account to {spoken_money(cents)}. Leave the daily limit "
