@@ -136,7 +136,7 @@ def main() -> None:
         import signal
 
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if MODE == "family":
+    if MODE in ("stubborn", "family"):
         child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
         Path(os.environ["FAMILY"]).write_text(f"{os.getpid()} {child.pid}")
     for line in sys.stdin:

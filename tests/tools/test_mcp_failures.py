@@ -175,7 +175,7 @@ def test_a_server_that_dies_between_episodes_is_started_again(tasks: Path, tmp_p
 
 def test_stubborn_servers_and_their_children_end_with_the_environment(tasks: Path, tmp_path: Path) -> None:
     note = tmp_path / "family"
-    env = make(tasks, "family", server_env={"FAMILY": str(note)})
+    env = make(tasks, "stubborn", server_env={"FAMILY": str(note)})
     pids = [int(pid) for pid in note.read_text().split()]
     assert not any(map(gone, pids))
     env.close()

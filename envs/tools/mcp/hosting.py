@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import secrets
-import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from palaestra.episodes import EpisodeError, Part, TextPart
+from palaestra.envs.tools.mcp.slots import Reply, Slot, Verdict, Worker
+from palaestra.episodes import EpisodeError, TextPart
 from palaestra.errors import ConfigError, PalaestraError
 
-__all__ = ["EpisodeHost", "Refused", "Reply", "Verdict"]
+__all__ = ["EpisodeHost", "Refused"]
 
 _REMEMBERED = 10_000
 _ID_CHARS = 64
@@ -26,131 +23,6 @@ T = TypeVar("T")
 
 class Refused(Exception):
     """What was asked cannot be done; the message, for the client, says why and what can be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How an episode stands or has ended.
-
-    Attributes:
-        status: `running`, `terminated`, `truncated`, `failed`, or `dropped` where nobody came back to it in time.
-        turn: How many turns were taken.
-        outcome: The verifier's judgement in [0, 1]; None while it runs, and where it has failed or was dropped.
-        error: Why it has failed, as `info["error"]` says it.
-    """
-
-    status: str
-    turn: int
-    outcome: float | None = None
-    error: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a call gave.
-
-    Attributes:
-        content: Texts and pictures.
-        is_error: Whether the call could not be done.
-        verdict: How the episode stands after it.
-    """
-
-    content: tuple[Part, ...]
-    is_error: bool
-    verdict: Verdict
-
-
-class _Worker:
-    """A thread that does one thing after another. One that hangs does not hold up the end of the process."""
-
-    def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None]
-        self._jobs = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="palaestra-episode", daemon=True).start()
-
-    def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            future, work, arguments = job
-            try:
-                future.set_result(work(*arguments))
-            except BaseException as error:
-                future.set_exception(error)
-
-    def submit(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
-        future: Future[T] = Future()
-        future.set_running_or_notify_cancel()
-        self._jobs.put((future, work, arguments))
-        return future
-
-    def end(self) -> None:
-        self._jobs.put(None)
-
-
-@dataclass
-class _Slot:
-    """An environment in a thread of its own, and the episode in it. Its methods run in that thread."""
-
-    env: Any
-    thread: _Worker
-    episode_id: str = ""
-    turn: int = 0
-    used: float = 0.0
-    turns: asyncio.Lock = field(default_factory=asyncio.Lock)
-    verdict: Verdict | None = None
-
-    def start(self, seed: int, task_id: str | None) -> tuple[str, dict[str, Any]]:
-        self.turn, self.verdict = 0, None
-        observation, info = self.env.reset(seed=seed, options=None if task_id is None else {"task_id": task_id})
-        return _text_of(observation), info
-
-    def step(self, tool: str, arguments: Mapping[str, Any]) -> Reply:
-        base = self.env.unwrapped
-        try:
-            action = base.say(tool, **arguments)
-        except ValueError as error:  # NaN, half of a surrogate pair
-            return Reply((TextPart(f"These arguments cannot be written down: {error}."),), True, self.now())
-        self.turn += 1
-        try:
-            observation, _, terminated, truncated, info = self.env.step(action)
-        except Exception as error:  # environments of other houses
-            self.verdict = Verdict("failed", self.turn, None, EpisodeError.of(error).to_json())
-        else:
-            if terminated or truncated:
-                status = str(info.get("status", "terminated" if terminated else "truncated"))
-                outcome = info.get("outcome")
-                self.verdict = Verdict(status, self.turn, outcome, info.get("error"))
-        if self.verdict is not None and self.verdict.status == "failed":
-            problem = (self.verdict.error or {}).get("message", "no cause was given")
-            return Reply((TextPart(f"The episode failed by no fault of yours: {problem}"),), True, self.verdict)
-        calls = info.get("calls", ())
-        is_error = not calls or any(call.status != "ok" for call in calls)
-        return Reply(_content(base, _text_of(observation), calls), is_error, self.now())
-
-    def stop(self) -> Verdict:
-        judge = getattr(self.env.unwrapped, "judge", None)
-        try:
-            outcome = None if judge is None else judge()
-            self.verdict = Verdict("truncated", self.turn, outcome)
-        except Exception as error:
-            self.verdict = Verdict("failed", self.turn, None, EpisodeError.of(error).to_json())
-        return self.verdict
-
-    def now(self) -> Verdict:
-        return self.verdict or Verdict("running", self.turn)
-
-
-def _text_of(observation: Any) -> str:
-    return str(observation.get("text", "")) if isinstance(observation, Mapping) else str(observation)
-
-
-def _content(base: Any, observation: str, calls: Any) -> tuple[Part, ...]:
-    """The result of the one call, bare, where the observation is that and nothing more; else the observation."""
-    if len(calls) == 1 and calls[0].result is not None:
-        result = calls[0].result
-        if observation == base.dialect.wrap(result.text):
-            return tuple(result.content)
-        return (TextPart(observation), *(part for part in result.content if not isinstance(part, TextPart)))
-    return (TextPart(observation),)
 
 
 class EpisodeHost:
@@ -182,8 +54,8 @@ class EpisodeHost:
                 raise ConfigError(f"{name} is {value}; it must be a number of seconds above 0.")
         self._make, self.max_episodes = make, max_episodes
         self.idle_seconds, self.call_seconds = idle_seconds, call_seconds
-        self._running: dict[str, _Slot] = {}
-        self._free: list[_Slot] = []
+        self._running: dict[str, Slot] = {}
+        self._free: list[Slot] = []
         self._ended: dict[str, Verdict] = {}
         self._starting: set[str] = set()
         self._busy = 0  # slots that are being made, started, or do not come back
@@ -195,7 +67,7 @@ class EpisodeHost:
         Returns:
             The environment, to look at.
         """
-        slot = _Slot(None, _Worker())
+        slot = Slot(None, Worker())
         slot.thread.submit(self._fill, slot).result()
         self._free.append(slot)
         return slot.env
@@ -269,7 +141,7 @@ class EpisodeHost:
             self._starting.discard(episode_id)
         return episode_id, observation, info
 
-    async def _started(self, task_id: str | None, seed: int, episode_id: str) -> tuple[_Slot, str, dict[str, Any]]:
+    async def _started(self, task_id: str | None, seed: int, episode_id: str) -> tuple[Slot, str, dict[str, Any]]:
         self._sweep()
         if len(self._running) + self._busy >= self.max_episodes:
             raise Refused(
@@ -330,7 +202,7 @@ class EpisodeHost:
             self._end(slot, verdict)
             return verdict
 
-    def _slot(self, episode_id: str) -> _Slot:
+    def _slot(self, episode_id: str) -> Slot:
         slot = self._running.get(episode_id)
         if slot is not None:
             return slot
@@ -339,7 +211,7 @@ class EpisodeHost:
             raise Refused(f"The episode '{shown}' has ended ({self._ended[episode_id].status}). Start another: reset.")
         raise Refused(f"There is no episode '{shown}'. Start one with the tool reset; it gives the id.")
 
-    def _end(self, slot: _Slot, verdict: Verdict) -> None:
+    def _end(self, slot: Slot, verdict: Verdict) -> None:
         self._running.pop(slot.episode_id, None)
         self._ended[slot.episode_id] = verdict
         while len(self._ended) > _REMEMBERED:
@@ -354,15 +226,15 @@ class EpisodeHost:
 
     # Threads -------------------------------------------------------------------------------------------------------
 
-    async def _new_slot(self) -> _Slot:
-        slot = _Slot(None, _Worker())
+    async def _new_slot(self) -> Slot:
+        slot = Slot(None, Worker())
         await self._within(slot, self._fill, slot)
         return slot
 
-    def _fill(self, slot: _Slot) -> None:
+    def _fill(self, slot: Slot) -> None:
         slot.env = self._make()
 
-    async def _within(self, slot: _Slot, work: Callable[..., T], *arguments: Any) -> T:
+    async def _within(self, slot: Slot, work: Callable[..., T], *arguments: Any) -> T:
         """What the work gives, in the slot's thread; TimeoutError where it takes too long, and the slot is lost."""
         future = asyncio.wrap_future(slot.thread.submit(work, *arguments))
         done, _ = await asyncio.wait({future}, timeout=self.call_seconds)
@@ -374,13 +246,13 @@ class EpisodeHost:
         rest.add_done_callback(self._work.discard)
         raise TimeoutError
 
-    async def _abandon(self, slot: _Slot, future: asyncio.Future[Any]) -> None:
+    async def _abandon(self, slot: Slot, future: asyncio.Future[Any]) -> None:
         await asyncio.wait({future})
         future.exception()  # looked at, so that nobody complains of an error that nobody saw
         self._busy -= 1
         await self._discard(slot)
 
-    async def _discard(self, slot: _Slot) -> None:
+    async def _discard(self, slot: Slot) -> None:
         if slot.env is not None:
             await asyncio.wait({asyncio.wrap_future(slot.thread.submit(slot.env.close))}, timeout=_CLOSE_SECONDS)
         slot.thread.end()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from palaestra import __version__
 from palaestra.envs.language.tools import Tool
 from palaestra.envs.tools.mcp.content import mcp_content
-from palaestra.envs.tools.mcp.hosting import EpisodeHost, Refused, Reply, Verdict
+from palaestra.envs.tools.mcp.hosting import EpisodeHost, Refused
 from palaestra.envs.tools.mcp.package import need_mcp
+from palaestra.envs.tools.mcp.slots import Reply, Verdict
 from palaestra.episodes import TextPart
 from palaestra.errors import ConfigError
 from palaestra.registration import card, entry_class, make
