@@ -1,4 +1,4 @@
-"""The office of ToolDesk: calls per second at tool level, and what saving and restoring its state takes.
+"""The office of ToolDesk: calls per second at tool level, steps per second through gym.make, and saved states.
 
     python benchmarks/bench_desk.py [--rounds 15] [--episodes 200] [--out benchmarks/results/desk.json]
 
@@ -6,6 +6,9 @@ One core, measured in seconds of that core. A call is whole: arguments checked a
 as JSON text. The workload is episodes of fifteen calls for different people, half of them reading and half writing,
 over all nine applications; the state is restored after each. Some calls are refused, by their schema or by a rule.
 Medians over rounds.
+
+Steps are those of the oracle on every task of every split through `gym.make` with its wrappers, scripted beforehand:
+parsing, checking, acting, results as text; resets and verdicts are in the time.
 """
 
 from __future__ import annotations
@@ -23,8 +26,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
+import palaestra
 from palaestra.envs.tools.desk.world import TOOLS, World
 from palaestra.errors import ToolError
 
@@ -145,6 +150,52 @@ def microseconds_saved(world: World, changed: int) -> float:
     return statistics.median(times) * 1e6
 
 
+def scripts(env: Any) -> list[tuple[str, list[str]]]:
+    """For each task the oracle's turns."""
+    made = []
+    for task in env.unwrapped.tasks:
+        env.reset(seed=0, options={"task_id": task.id})
+        act, turns, ended = env.unwrapped.policy("oracle", np.random.default_rng(0)), [], False
+        while not ended:
+            turns.append(act(""))
+            _, _, terminated, truncated, _ = env.step(turns[-1])
+            ended = terminated or truncated
+        made.append((task.id, turns))
+    return made
+
+
+def replay(env: Any, scripted: list[tuple[str, list[str]]]) -> None:
+    """Every task from reset to verdict."""
+    for task_id, turns in scripted:
+        env.reset(options={"task_id": task_id})
+        for turn in turns:
+            env.step(turn)
+
+
+def steps_per_second(dialect: str, rounds: int) -> tuple[int, float]:
+    """How many steps a round has, and how many were taken in a second."""
+    env = gym.make("palaestra/ToolDesk-v0", split="all", dialect=dialect)
+    scripted = scripts(env)
+    steps = sum(len(turns) for _, turns in scripted)
+    rate = steps / statistics.median(seconds(lambda: replay(env, scripted)) for _ in range(rounds))
+    env.close()
+    return steps, rate
+
+
+def microseconds_of_a_snapshot() -> float:
+    """Saving and restoring the whole environment with its wrappers after three turns."""
+    env = gym.make("palaestra/ToolDesk-v0", split="all")
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(env.unwrapped.say("people_me"))
+    times = []
+    for _ in range(200):
+        start = time.perf_counter()
+        palaestra.snapshot(env).restore()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e6
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=15)
@@ -178,6 +229,11 @@ def main() -> None:
     for changed, time_ in saved.items():
         print(f"snapshot, one write, restore with {changed:>3} records changed: {time_:.1f} us (asked: 100 or less)")
     print(f"founding an office: {statistics.median(founding):.2f} s, once per seed and process")
+    through_gym = {dialect: steps_per_second(dialect, options.rounds) for dialect in ("hermes", "json", "tags")}
+    for dialect, (steps, pace) in through_gym.items():
+        print(f"{pace:,.0f} steps per second through gym.make, {dialect} ({steps} a round; asked: 5,000 or more)")
+    whole = microseconds_of_a_snapshot()
+    print(f"palaestra.snapshot and restore of the whole environment: {whole:.0f} us")
     result = {
         "workload": f"{options.episodes} episodes of {CALLS} calls of {len(TOOLS)} tools, {options.rounds} rounds",
         "figures": {
@@ -186,6 +242,8 @@ def main() -> None:
             "refused": refused,
             "microseconds_by_tool": by_tool,
             "snapshot_write_restore_microseconds_by_records_changed": saved,
+            "steps_per_second_through_gym_make": {name: round(pace) for name, (_, pace) in through_gym.items()},
+            "environment_snapshot_restore_microseconds": round(whole),
             "founding_s": round(statistics.median(founding), 3),
         },
         "machine": {"cores": os.cpu_count(), "cpu": cpu_name(), "python": platform.python_version()},
