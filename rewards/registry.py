@@ -22,6 +22,7 @@ _REGISTRY: Registry[Any] = Registry(
         "igpo": "palaestra.rewards.igpo:InformationGain",
         "log-sigmoid": "palaestra.rewards.transforms:LogSigmoid",
         "outcome": "palaestra.rewards.outcome:Outcome",
+        "overlong": "palaestra.rewards.overlong:Overlong",
         "rloo": "palaestra.rewards.rloo:LeaveOneOut",
         "spa": "palaestra.rewards.spa:ProgressAttribution",
         "stratified": "palaestra.rewards.stratified:Stratified",

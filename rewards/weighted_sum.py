@@ -39,7 +39,8 @@ def WeightedSum(terms: Terms, *, name: str = "weighted-sum") -> CreditSum | Step
     `Turn.terms` and reports, unweighted, and two terms of one name are an error.
 
     Args:
-        terms: Rewards, or names of them, with their weights: `{"outcome": 1.0, "format": 0.2}`, or pairs.
+        terms: Rewards, or names of them, with their weights: `{"outcome": 1.0, "format": 0.2}`, or pairs; in pairs
+            also a name with options, `[{"reward": "overlong", "max_length": 512, "buffer": 128}, 1.0]`.
         name: The sum's own name.
 
     Returns:
@@ -50,7 +51,7 @@ def WeightedSum(terms: Terms, *, name: str = "weighted-sum") -> CreditSum | Step
         ConfigError: There are no terms, kinds are mixed, a name comes twice, or a weight is not a finite number.
     """
     pairs = terms.items() if isinstance(terms, Mapping) else terms
-    members = [(make(given) if isinstance(given, str) else given, weight) for given, weight in pairs]
+    members = [(_made(given), weight) for given, weight in pairs]
     kinds = {kind_of(member) for member, _ in members}
     if len(kinds) != 1:
         raise ConfigError(
@@ -58,6 +59,17 @@ def WeightedSum(terms: Terms, *, name: str = "weighted-sum") -> CreditSum | Step
             + (f"got both: {', '.join(f'{m.name} ({kind_of(m)})' for m, _ in members)}." if kinds else "got no terms.")
         )
     return CreditSum(members, name) if kinds == {"credit"} else StepSum(members, name)
+
+
+def _made(given: Any) -> Any:
+    if isinstance(given, str):
+        return make(given)
+    if not isinstance(given, Mapping):
+        return given
+    options = dict(given)
+    if not isinstance(name := options.pop("reward", None), str):
+        raise ConfigError(f'A term with options names its reward, as in {{"reward": "overlong", ...}}; got {options}.')
+    return make(name, **options)
 
 
 class _Sum(Generic[R]):

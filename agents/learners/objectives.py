@@ -34,10 +34,7 @@ action; the per-token ratio here has the same gradient on-policy and lets advant
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, Literal, get_args
 
 from palaestra.errors import ConfigError, UnknownNameError
 
@@ -49,7 +46,6 @@ __all__ = [
     "ObjectiveConfig",
     "importance_ratio",
     "kl_k3",
-    "overlong_penalty",
     "policy_loss",
     "sequence_weights",
     "truncated_weights",
@@ -265,28 +261,3 @@ def policy_loss(
             token_loss = token_loss + config.beta * (divergence * ratio if config.unbiased_kl else divergence)
     loss = (within(token_loss.expand_as(mask)) * weights[:, None]).sum()
     return loss, metrics
-
-
-def overlong_penalty(lengths: ArrayLike, max_length: int, buffer: int) -> NDArray[np.float64]:
-    """DAPO's soft overlong punishment, to be added to the rewards.
-
-        0                                 where length <= max_length - buffer
-        (max_length - buffer - length) / buffer    in between, linear
-        -1                                where length > max_length
-
-    Args:
-        lengths: Sampled tokens of each rollout, any shape.
-        max_length: The most tokens that a rollout may sample.
-        buffer: Over how many of the last tokens the penalty grows; in [1, max_length].
-
-    Returns:
-        float64, the shape of `lengths`, in [-1, 0].
-
-    Raises:
-        ConfigError: A value outside its range.
-    """
-    if not 1 <= buffer <= max_length:
-        raise ConfigError(f"The buffer of the overlong penalty is {buffer}; it must lie in [1, {max_length}].")
-    overshoot: Any = np.asarray(lengths, np.float64) - (max_length - buffer)
-    penalty: NDArray[np.float64] = -np.clip(overshoot / buffer, 0.0, 1.0)
-    return penalty + 0.0  # no -0.0

@@ -125,11 +125,17 @@ class GuardedAdamW:
             weights.grad = self.copies[name].grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, moments, number of steps; tensors are copies."""
-        import copy
+        """Weights, moments, number of steps; tensors are copies in the machine's own memory, of which there is more."""
+        import torch
 
-        weights = {name: value.detach().clone() for name, value in self.copies.items()}
-        return {"weights": weights, "adamw": copy.deepcopy(self.adamw.state_dict()), "steps": self.steps}
+        def copied(value: Any) -> Any:
+            if isinstance(value, torch.Tensor):
+                return value.detach().to("cpu", copy=True)
+            if isinstance(value, dict):
+                return {key: copied(part) for key, part in value.items()}
+            return [copied(part) for part in value] if isinstance(value, list) else value
+
+        return {"weights": copied(self.copies), "adamw": copied(self.adamw.state_dict()), "steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state_dict`.

@@ -19,7 +19,7 @@ from palaestra.errors import ConfigError, PalaestraError
 from palaestra.harness.manifest import differences
 from palaestra.harness.training.interrupts import Interrupts
 from palaestra.harness.training.listener import Listener
-from palaestra.harness.training.recipe import Recipe
+from palaestra.harness.training.recipe import Recipe, completed
 
 __all__ = ["Job", "JobFailed", "Stopped", "command_of", "is_finished", "run_jobs"]
 
@@ -58,7 +58,7 @@ def is_finished(job: Job) -> bool:
     manifest = _manifest(job)
     if manifest is None:
         return False
-    found = list(differences(_asked(manifest["recipe"]), _asked(job.recipe.to_json())))
+    found = list(differences(_asked(completed(manifest["recipe"])), _asked(job.recipe.to_json())))
     if found:
         raise ConfigError(
             f"{job.folder} holds a run that was asked differently: {'; '.join(found)}. Choose another folder with "

@@ -77,8 +77,8 @@ class Checkpoints:
             shutil.rmtree(self.folder / f"step-{old}", ignore_errors=True)
         return place
 
-    def load(self, step: int, device: Any = "cpu") -> tuple[dict[str, Any], dict[str, Any]]:
-        """The learner's state and all other state.
+    def load(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The learner's state, in the machine's own memory, and all other state.
 
         Raises:
             RecordError: The checkpoint cannot be read.
@@ -87,7 +87,7 @@ class Checkpoints:
 
         place = self.folder / f"step-{step}"
         try:
-            learner = torch.load(place / "learner.pt", map_location=device, weights_only=True)
+            learner = torch.load(place / "learner.pt", map_location="cpu", weights_only=True)
             saved = json.loads((place / "state.json").read_text(encoding="utf-8"))
             return learner, decode_value(saved["state"], FolderBlobs(place / "blobs"))
         except Exception as error:

@@ -35,12 +35,13 @@ def check_evaluation(recipe: Recipe, ground: Ground) -> None:
     trained, held_out = ground.asked.split, recipe.evaluation.split
     if ground.tasks is None or not recipe.evaluation.episodes:
         return
-    if trained == held_out or "all" in (trained, held_out):
+    if not recipe.evaluation.kwargs and (trained == held_out or "all" in (trained, held_out)):
         raise ConfigError(
             f"evaluation.split is '{held_out}' and {ground.card.id} trains on '{trained}', so tasks of training would "
-            "be called held out. Choose two of train, val and test, or set evaluation.episodes = 0."
+            "be called held out. Choose two of train, val and test, give evaluation.kwargs that make other tasks of "
+            "them, or set evaluation.episodes = 0."
         )
-    kwargs = kwargs_of(Plan(ground.asked.id, ground.asked.kwargs, held_out), ground.card)
+    kwargs = kwargs_of(Plan(ground.asked.id, _kwargs(recipe, ground), held_out), ground.card)
     try:
         with closing(world_of(registration.make(ground.card.id, **kwargs))) as world:
             tasks = world.tasks()
@@ -65,7 +66,7 @@ def evaluate(recipe: Recipe, ground: Ground, agent: Agent, folder: Path, listene
         ground.card.id,
         agent,
         folder,
-        env_kwargs=ground.asked.kwargs,
+        env_kwargs=_kwargs(recipe, ground),
         split=None if ground.tasks is None else section.split,
         episodes=section.episodes,
         samples=section.samples,
@@ -79,6 +80,10 @@ def evaluate(recipe: Recipe, ground: Ground, agent: Agent, folder: Path, listene
     if played.manifest["status"] == "interrupted":
         raise Interrupted("Interrupted during an evaluation.")
     return evaluation_figures(played)
+
+
+def _kwargs(recipe: Recipe, ground: Ground) -> dict[str, Any]:
+    return {**ground.asked.kwargs, **recipe.evaluation.kwargs}
 
 
 def evaluation_figures(played: Run) -> dict[str, float]:

@@ -14,6 +14,7 @@ from palaestra.errors import ConfigError
 from palaestra.harness.plan import Plan, kwargs_of
 from palaestra.harness.scoring import available_for, truth_of
 from palaestra.harness.training.recipe import AlsoSection, EnvironmentSection, Recipe
+from palaestra.harness.training.step import least_group
 from palaestra.harness.worlds import World, world_of
 from palaestra.models import Scorer
 from palaestra.plugins import load_object
@@ -127,7 +128,7 @@ def check_recipe(recipe: Recipe, grounds: Iterable[Ground], scorer: Scorer) -> t
     advantage: Any = make(recipe.advantage.name, **options)
     if not hasattr(advantage, "metrics"):
         raise ConfigError(f"advantage.name is '{advantage.name}', which is no advantage: choose group-normalized, ...")
-    least = getattr(advantage, "least_group", 2)
+    least = least_group(advantage)
     if recipe.rollout.group_size < least:
         raise ConfigError(
             f"rollout.group_size is {recipe.rollout.group_size}: the advantage '{advantage.name}' compares episodes of "

@@ -29,10 +29,10 @@ from palaestra.harness.training.interrupts import Interrupts
 from palaestra.harness.training.listener import Listener
 from palaestra.harness.training.metrics import MetricsWriter
 from palaestra.harness.training.playground import Playground, credit_of, play
-from palaestra.harness.training.recipe import Recipe
+from palaestra.harness.training.recipe import Recipe, completed
 from palaestra.harness.training.sampler import TaskSampler
 from palaestra.harness.training.start import save_policy, starting_policy
-from palaestra.harness.training.step import batch_metrics, episode_metrics, prefixed
+from palaestra.harness.training.step import batch_metrics, episode_metrics, in_groups, least_group, prefixed
 from palaestra.models import FakeScorer
 from palaestra.rewards.base import CreditLevel, Models
 from palaestra.rewards.credit_batch import credit_batch
@@ -253,7 +253,7 @@ class Trainer:
         advantages = self.advantage(batch)
         values |= batch_metrics(credited, batch, advantages, self.advantage.metrics(batch))
         level: CreditLevel = "token" if credited.level == "token" else "turn"
-        sequences = policy_sequences(episodes, advantages, level, batch.valid)
+        sequences = policy_sequences(episodes, advantages, level, in_groups(batch, least_group(self.advantage)))
         judged = time.monotonic()
         if sequences:
             values |= prefixed("learner", self.learner.update(sequences))
@@ -328,7 +328,7 @@ class Trainer:
         steps = self.checkpoints.steps()
         if not steps:
             return False
-        learner, state = self.checkpoints.load(steps[-1], self.policy.model.device)
+        learner, state = self.checkpoints.load(steps[-1])
         self.learner.load_state_dict(learner)
         for place in self.places:
             place.sampler.load_state_dict(state[_sampler(place.name)])
@@ -378,7 +378,7 @@ def _manifest_before(folder: Path, recipe: Recipe, resume: bool) -> Mapping[str,
         return None  # it ended before it began
     if not resume:
         raise ConfigError(f"{folder} already holds a training run. Go on with it by --resume, or choose another --out.")
-    manifests.refuse_differences(_asked(before["recipe"]), _asked(recipe.to_json()))
+    manifests.refuse_differences(_asked(completed(before["recipe"])), _asked(recipe.to_json()))
     if done > recipe.train.steps:
         raise ConfigError(f"{folder} has already done {done} steps, more than the {recipe.train.steps} asked for.")
     return before

@@ -26,6 +26,7 @@ __all__ = [
     "RolloutSection",
     "TrainSection",
     "WarmStartSection",
+    "completed",
     "load_recipe",
 ]
 
@@ -201,7 +202,9 @@ class EvaluationSection:
     """How the policy is measured on held-out tasks, at step 0 (the warm start) and at the last step, too.
 
     Attributes:
-        split: Which tasks; must not be those of training.
+        split: Which tasks; must not be those of training, unless `kwargs` make them others.
+        kwargs: For the environments' constructors, over those of training: another world in which the same is asked,
+            for instance.
         every: Steps between two evaluations; 0 for the first and the last alone.
         episodes: How many tasks; 0 for no evaluation at all.
         samples: How often each.
@@ -210,6 +213,7 @@ class EvaluationSection:
     """
 
     split: Literal["train", "val", "test", "all"] = "val"
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
     every: int = 20
     episodes: int = 100
     samples: int = 1
@@ -322,6 +326,15 @@ class Recipe:
         if not recipe.name and source.path is not None:
             recipe = dataclasses.replace(recipe, name=source.path.stem)
         return recipe
+
+
+def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded recipe with the defaults of all that did not exist yet when it was recorded.
+
+    Raises:
+        PalaestraError: It holds what there is no more.
+    """
+    return Recipe.from_source(Source(dict(recorded))).to_json()
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -14,7 +14,15 @@ from palaestra.episodes import Episode
 from palaestra.errors import PalaestraError
 from palaestra.rewards.base import CreditBatch, CreditResult
 
-__all__ = ["batch_metrics", "check_episodes", "episode_metrics", "prefixed", "telling_groups"]
+__all__ = [
+    "batch_metrics",
+    "check_episodes",
+    "episode_metrics",
+    "in_groups",
+    "least_group",
+    "prefixed",
+    "telling_groups",
+]
 
 
 def telling_groups(episodes: Sequence[Episode]) -> list[list[Episode]]:
@@ -71,6 +79,23 @@ def episode_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
     for kind, count in Counter(episode.error.kind for episode in episodes if episode.error is not None).items():
         found[f"failed/{kind}"] = count
     return {f"train/{name}": float(value) for name, value in found.items()}
+
+
+def least_group(advantage: Any) -> int:
+    """How many valid episodes of a task a design compares at least; 2 where it does not say."""
+    return int(getattr(advantage, "least_group", 2))
+
+
+def in_groups(batch: CreditBatch, least: int) -> NDArray[np.bool_]:
+    """Which episodes are valid and have enough others of their task beside them, bool (B,).
+
+    A group that failures have made too small is dropped whole: its last member has nothing to be compared with, and
+    would still count among the tokens that the loss is divided by.
+    """
+    _, place, counts = np.unique(batch.groups[batch.valid], return_inverse=True, return_counts=True)
+    kept = batch.valid.copy()
+    kept[batch.valid] = counts[place] >= least
+    return kept
 
 
 def batch_metrics(

@@ -7,13 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from palaestra.agents.learners.objectives import (
     ObjectiveConfig,
     kl_k3,
-    overlong_penalty,
     policy_loss,
     sequence_weights,
 )
@@ -235,18 +232,6 @@ def test_the_gradient_of_the_kl(unbiased):
     forward, reverse = (reference.exp() * (reference - policy)).sum(), (policy.exp() * (policy - reference)).sum()
     (expected,) = torch.autograd.grad(reverse if unbiased else forward, logits)
     assert torch.allclose(found, expected, atol=1e-12)
-
-
-@given(st.lists(st.integers(0, 60), min_size=1), st.integers(1, 40))
-def test_overlong_penalty(lengths, buffer):
-    penalties = overlong_penalty(lengths, 40, buffer)
-    for length, penalty in zip(lengths, penalties, strict=True):
-        if length <= 40 - buffer:
-            assert penalty == 0 and not np.signbit(penalty)
-        elif length <= 40:
-            assert penalty == pytest.approx((40 - buffer - length) / buffer)
-        else:
-            assert penalty == -1
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,12 @@ def test_credits_of_several_environments_are_joined_in_order():
     assert [value[0] for value in joined.terms["both"].values] == [1, 1, 1, 0]
     alone = credit_of(Credit(), [([], plain)])
     assert alone.values == []
+
+
+def test_evaluation_in_another_world_may_have_the_split_of_training(small_steps, tmp_path):
+    asked = ("evaluation.split=train", "train.steps=0")
+    with pytest.raises(PalaestraError, match=r"evaluation\.kwargs that make other tasks"):
+        train(small_steps(*asked), tmp_path / "a")
+    train(small_steps(*asked, "evaluation.kwargs.trouble=none"), tmp_path / "b")
+    (first, *_) = Run(tmp_path / "b" / "eval" / "step-0").episodes()
+    assert (first.env_kwargs["trouble"], first.task.split) == ("none", "train")

@@ -19,6 +19,8 @@ from palaestra.errors import ConfigError, DiskFull, RecordError
 from palaestra.harness.training.checkpoint import Checkpoints
 from palaestra.harness.training.metrics import MetricsWriter, read_metrics
 from palaestra.harness.training.sampler import TaskSampler
+from palaestra.harness.training.step import in_groups
+from palaestra.rewards.base import CreditBatch
 
 
 @given(st.integers(1, 9), st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(0, 5), st.integers(0, 99))
@@ -49,6 +51,18 @@ def test_a_group_begins_alike_and_groups_differ():
         assert len({(request.seed, request.group_id, request.task_id) for request in group}) == 1
         assert [request.sample for request in group] == [0, 1, 2]
     assert len({request.group_id for request in requests}) == len({request.seed for request in requests}) == 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=12), st.integers(1, 3))
+def test_a_group_that_failures_made_too_small_is_dropped_whole(members, least):
+    groups = np.array([group for group, _ in members], np.int64)
+    valid = np.array([there for _, there in members], bool)
+    nothing = np.zeros(len(members), np.int64)
+    values = np.zeros((len(members), 1))
+    turns = np.zeros((len(members), 1), np.int64)
+    batch = CreditBatch(groups, valid, nothing + 1, turns, nothing, values, values[:, 0], nothing, values[:, 0])
+    expected = [there and sum(v for g, v in members if g == group) >= least for group, there in members]
+    assert in_groups(batch, least).tolist() == expected
 
 
 def test_without_tasks_each_group_has_a_start_of_its_own():
