@@ -65,6 +65,10 @@ def call(request: dict) -> None:
     match MODE:
         case "silent":
             return
+        case "chatter":
+            while True:
+                news = {"level": "info", "data": "still working"}
+                write(json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": news}))
         case "slow-once":
             if calls == 1:
                 return

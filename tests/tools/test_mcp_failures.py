@@ -104,14 +104,18 @@ def test_a_lying_server_fails_the_episode_and_nothing_else(
     env.close()
 
 
-def test_a_hanging_server_fails_the_episode(tasks: Path) -> None:
-    env = make(tasks, "silent", call_seconds=0.3)
+@pytest.mark.parametrize("mode", ["silent", "chatter"])
+def test_a_hanging_server_fails_the_episode(tasks: Path, mode: str) -> None:
+    env = make(tasks, mode, call_seconds=0.3)
     env.reset(seed=1)
     *_, info = env.step(CALL)
     assert (info["status"], info["error"]["kind"]) == ("failed", "mcp_timeout")
     assert "'work' within 0.3 s" in info["error"]["message"]
     env.reset(seed=1)
     env.close()
+
+
+def test_a_failure_can_be_raised(tasks: Path) -> None:
     env = make(tasks, "silent", call_seconds=0.3, on_failure="raise")
     env.reset(seed=1)
     with pytest.raises(EpisodeFailure, match="mcp_timeout"):
