@@ -85,8 +85,8 @@ class BFCLEnv(LanguageEnv):
     2. Truncation: `max_turns` turns were taken.
 
     ## Information
-    At reset `task_id`, `group`, `split`. After each step `calls` (tuple of `ToolCall`) and `malformed` (an utterance
-    that names a function and holds no calls); at the end also `outcome`.
+    Always `status`. At reset `task_id`, `group`, `split`. After each step `calls` (tuple of `ToolCall`) and `malformed`
+    (an utterance that names a function and holds no calls); at the end also `outcome`.
 
     ## Arguments
     | Parameter | Type | Default | Description |

@@ -38,7 +38,7 @@ _MAX_BITS = 4096  # of an integer that arithmetic makes
 _MAX_ITEMS = 65_536  # of a text or list that arithmetic makes
 _WARNINGS = threading.Lock()
 # What Python's parser warns about: odd escapes, and keywords right behind numbers ("1if").
-_WARNED = re.compile(r"\\|[0-9][0-9a-fA-FxXoObBjJ_.]*(?:and|else|for|if|i[ns]|not|or)")
+_WARNED = re.compile(r"\\|(?<![0-9a-fA-FxXoObBjJ_.])[0-9][0-9a-fA-FxXoObBjJ_.]*(?:and|else|for|if|i[ns]|not|or)")
 # What parsing and reading raise where a text is no call; the original takes any exception for it.
 _REFUSED = (SyntaxError, ValueError, TypeError, ArithmeticError, MemoryError, RecursionError, AttributeError)
 
