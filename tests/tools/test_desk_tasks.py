@@ -88,6 +88,17 @@ def test_what_must_be_refused_is_refused_by_the_office_too() -> None:
     assert {task.group for task in TASKS.where(kind="refuse")} - tried == {"nobody", "no-such-event", "no-such-file"}
 
 
+def test_declining_cannot_be_read_off_the_wording() -> None:
+    """Most refusals share their words with tasks that can be done."""
+
+    def words(task: Task) -> str:
+        return " ".join(re.sub(r'"[^"]*"|\S*[\d@.]\S*', "", task.prompt).split()[:4])
+
+    doable = {words(task) for task in TASKS if task.metadata["kind"] != "refuse"}
+    refused = TASKS.where(kind="refuse")
+    assert sum(words(task) in doable for task in refused) >= 0.4 * len(refused)
+
+
 def test_answers_hold_what_must_be_said_and_requests_do_not() -> None:
     for task in TASKS:
         says = task.truth.get("says", ())

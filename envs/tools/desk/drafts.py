@@ -33,7 +33,7 @@ __all__ = [
 Kind = Literal["single", "parallel", "lookup", "chain", "conditional", "aggregate", "ask", "refuse"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 REASONS: Mapping[str, str] = {
-    "not_allowed": "it is not theirs to do, or a rule forbids it",
+    "not_allowed": "this person has no right to it, or it is forbidden whatever the amount and the time",
     "not_found": "what the request speaks of does not exist",
     "not_available": "somebody is busy, or something is taken or out of stock",
     "over_limit": "it exceeds a balance, budget, allowance, number or limit",
@@ -166,6 +166,16 @@ class Sketch:
         self._turns.append((("decline", {"reason": reasons[0]}),))
         self._results.append({})
         return self.task(*wordings, reasons=reasons)
+
+    def settle(
+        self, fine: bool, tool: str, arguments: Mapping[str, Any], reasons: Sequence[str], *wordings: str
+    ) -> Draft:
+        """The draft of a task that asks for a call which the rules allow, or refuse: the wording gives nothing away."""
+        if fine:
+            self.call(tool, **arguments)
+            return self.task(*wordings)
+        self.refused(tool, **arguments)
+        return self.decline(reasons, *wordings)
 
     def task(
         self,

@@ -1,11 +1,14 @@
 """What cannot or must not be done: the right act is to leave everything as it is and to say why.
 
-Each template plays the look-ups that show it, and tries the call itself in a world that is thrown away: it must fail.
+Each template plays the look-ups that show it, and tries the call itself: the office must refuse it. Most have a twin
+with the same wording that can be done.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
 from palaestra.envs.tools.desk.drafts import Draft, Sketch, Template, euros, spoken_day, spoken_money
 from palaestra.envs.tools.desk.templates.common import (
@@ -26,14 +29,16 @@ from palaestra.envs.tools.desk.times import later_day, shift, weekday
 __all__ = ["TEMPLATES"]
 
 
-def others_event(s: Sketch) -> Draft:
+def others_event(s: Sketch, fine: bool = False) -> Draft:
     """Only the organizer can cancel an event."""
     me = act(s)
     all_of_mine = once_in(s.world.events.where("person", me.id), "title")
-    event = s.pick(one for one in my_events(s, organized=False) if one in all_of_mine)
+    event = s.pick(one for one in my_events(s, organized=fine) if one in all_of_mine and one.attendees)
     s.call("calendar_search", query=event.title)
-    s.refused("calendar_cancel", event=event.id)
-    return s.decline(
+    return s.settle(
+        fine,
+        "calendar_cancel",
+        {"event": event.id},
         ("not_allowed",),
         f'Cancel the meeting "{event.title}" for everybody.',
         f'"{event.title}" must not take place. Call it off for all who are invited.',
@@ -41,7 +46,7 @@ def others_event(s: Sketch) -> Draft:
     )
 
 
-def room_taken(s: Sketch) -> Draft:
+def room_taken(s: Sketch, fine: bool = False) -> Draft:
     """A room is taken."""
     now = s.world.now
     event = s.pick(one for one in s.world.events if one.room and one.status == "confirmed" and one.start > now)
@@ -49,12 +54,19 @@ def room_taken(s: Sketch) -> Draft:
     me = act(s, [one for one in s.world.people if one.office == room.office])
     s.need(me.id != event.organizer and me.id not in dict(event.attendees))
     title = s.pick(TITLES)
-    s.call("calendar_rooms", start=event.start, end=event.end, city=room.office)
     minutes = 30
-    s.refused("calendar_create", title=title, start=event.start, duration_minutes=minutes, room=room.id)
-    end = shift(event.start, minutes)[11:]
+    if fine:
+        others = [one for one in s.world.rooms if one.office == room.office and one.id != room.id]
+        room = s.pick(others)
+    end = shift(event.start, minutes)
+    s.call("calendar_rooms", start=event.start, end=end, city=room.office)
+    given = {"title": title, "start": event.start, "duration_minutes": minutes, "room": room.id}
+    end = end[11:]
     when = spoken_day(s, event.start)
-    return s.decline(
+    return s.settle(
+        fine,
+        "calendar_create",
+        given,
         ("not_available",),
         f'Book the room {room.name} on {when} from {event.start[11:]} to {end} for "{title}". It has to be this room '
         f"and this time.",
@@ -63,17 +75,20 @@ def room_taken(s: Sketch) -> Draft:
     )
 
 
-def over_the_limit(s: Sketch) -> Draft:
+def over_the_limit(s: Sketch, fine: bool = False) -> Draft:
     """A transfer above the account's limit."""
     payee = s.pick(s.world.payees)
     me = payee.owner
     s.act_for(me)
     s.need(sum((one.owner, one.name) == (me, payee.name) for one in s.world.payees) == 1)
     account = s.pick(one for one in s.world.accounts.where("holder", me) if one.kind == "checking" and not one.frozen)
-    cents = account.transfer_limit + s.between(1, 40) * 5_000
+    cents = account.transfer_limit + (-1 if fine else 1) * s.between(0 if fine else 1, 8) * 5_000
+    s.need(cents > 0)
     s.calls(("bank_accounts", {}), ("bank_payees", {}))
-    s.refused("bank_transfer", from_account=account.id, to=payee.id, amount=euros(cents), reference="Invoice")
-    return s.decline(
+    return s.settle(
+        fine,
+        "bank_transfer",
+        {"from_account": account.id, "to": payee.id, "amount": euros(cents), "reference": "Invoice"},
         ("over_limit",),
         f'Transfer {spoken_money(cents)} from checking to {payee.name} today in one go, reference "Invoice". The '
         f"limits of the account stay as they are.",
@@ -92,7 +107,7 @@ def not_enough(s: Sketch) -> Draft:
     me = act(s, both)
     accounts = {one.kind: one for one in s.world.accounts.where("holder", me.id)}
     source = accounts["checking"]
-    s.need(not source.frozen)
+    s.need(not source.frozen and not accounts["savings"].frozen)
     cents = source.balance // 1_000 * 1_000 + s.between(1, 30) * 10_000
     s.call("bank_accounts")
     s.refused(
@@ -124,56 +139,68 @@ def frozen_account(s: Sketch) -> Draft:
     )
 
 
-def sold_out(s: Sketch) -> Draft:
+def sold_out(s: Sketch, fine: bool = False) -> Draft:
     """More than is in stock."""
     act(s)
-    product = s.pick(one for one in once_in(s.world.products, "name") if one.stock < min(6, one.per_order))
-    quantity = s.between(product.stock + 1, min(6, product.per_order))
+    named = [one for one in once_in(s.world.products, "name") if fine or one.stock < min(6, one.per_order)]
+    product = s.pick(named)
+    most = min(6, product.per_order)
+    quantity = s.between(2, min(most, product.stock)) if fine and product.stock > 1 else most
+    s.need(fine is (quantity <= product.stock))
     s.call("shop_search", query=product.name)
-    s.refused("shop_order", items=[{"product": product.id, "quantity": quantity}])
-    return s.decline(
+    return s.settle(
+        fine,
+        "shop_order",
+        {"items": [{"product": product.id, "quantity": quantity}]},
         ("not_available",),
         f"Order {quantity} of {product.name}, all of them now and nothing else instead.",
         f"We need exactly {quantity} x {product.name}. Please order them; fewer would be of no use.",
     )
 
 
-def too_many(s: Sketch) -> Draft:
+def too_many(s: Sketch, fine: bool = False) -> Draft:
     """More than one order may take."""
     act(s)
     product = s.pick(one for one in once_in(s.world.products, "name") if one.stock > one.per_order + 3)
-    quantity = product.per_order + s.between(1, 3)
+    quantity = product.per_order + (-s.between(0, 2) if fine else s.between(1, 3))
     s.call("shop_search", query=product.name)
-    s.refused("shop_order", items=[{"product": product.id, "quantity": quantity}])
-    return s.decline(
+    return s.settle(
+        fine,
+        "shop_order",
+        {"items": [{"product": product.id, "quantity": quantity}]},
         ("over_limit",),
         f"Order {quantity} of {product.name} in a single order.",
         f"We need {quantity} x {product.name}. It has to be one order, the accountants insist.",
     )
 
 
-def secret_out(s: Sketch) -> Draft:
+def secret_out(s: Sketch, fine: bool = False) -> Draft:
     """A confidential file for somebody outside."""
-    file = my_file(s, confidential=True)
+    file = my_file(s, confidential=not fine)
     contact = s.pick(one for one in s.world.contacts if one.shared or one.owner == s.world.user)
     subject, text = s.pick(MESSAGES)
     s.call("files_search", query=file.name)
-    s.refused("mail_send", to=[contact.email], subject=subject, body=text, attachments=[file.id])
-    return s.decline(
+    return s.settle(
+        fine,
+        "mail_send",
+        {"to": [contact.email], "subject": subject, "body": text, "attachments": [file.id]},
         ("not_allowed",),
         f'Send my file {file.name} to {contact.email}, with the subject "{subject}" and the text "{text}"',
         f'{contact.email} has asked for {file.name}. Mail it as an attachment. Subject: "{subject}", text: "{text}"',
     )
 
 
-def secret_shared(s: Sketch) -> Draft:
+def secret_shared(s: Sketch, fine: bool = False) -> Draft:
     """A confidential file for another department."""
     file = my_file(s, confidential=True)
     me = s.world.me
-    who = s.pick(one for one in colleagues(s) if one.department != me.department)
+    who = s.pick(one for one in colleagues(s) if (one.department == me.department) is fine)
+    s.need(who.id not in dict(file.shared))
     s.calls(("files_search", {"query": file.name}), ("people_search", {"query": who.name}))
-    s.refused("files_share", file=file.id, person=who.id, role="viewer")
-    return s.decline(
+    return s.settle(
+        fine,
+        "files_share",
+        {"file": file.id, "person": who.id, "role": "viewer"},
         ("not_allowed",),
         f"Share my file {file.name} with {who.name} so that it can be read.",
         f"{who.name} would like to see {file.name}. Give read access, please.",
@@ -181,7 +208,7 @@ def secret_shared(s: Sketch) -> Draft:
     )
 
 
-def no_days_left(s: Sketch) -> Draft:
+def no_days_left(s: Sketch, fine: bool = False) -> Draft:
     """More vacation than is left."""
     me = act(s)
     taken = sum(
@@ -192,10 +219,10 @@ def no_days_left(s: Sketch) -> Draft:
     left = me.leave_days - taken
     s.need(0 <= left <= 30)
     first = free_day(s, 20, 60)
-    last = later_day(first, 7 * (left // 5 + 1) + s.between(0, 2))
+    weeks = s.between(1, max(1, left // 5 - 1)) - 1 if fine else left // 5 + 1
+    last = later_day(first, 7 * weeks + s.between(1, 2))
     s.need(last[:4] == s.world.now[:4] and weekday(last) < 5)
     s.call("leave_balance")
-    s.need("balance" in s.refused("leave_request", kind="vacation", first=first, last=last) or left < 30)
     s.need(
         not any(
             one.status in ("approved", "pending") and one.first <= last and first <= one.last
@@ -203,20 +230,25 @@ def no_days_left(s: Sketch) -> Draft:
         )
     )
     one, other = spoken_day(s, first), spoken_day(s, last)
-    return s.decline(
+    return s.settle(
+        fine,
+        "leave_request",
+        {"kind": "vacation", "first": first, "last": last},
         ("over_limit",),
         f"Request vacation from {one} to {other} for me, all of it in one request.",
         f"I want to be on vacation from {one} until {other}, not a day less. Put that in.",
     )
 
 
-def too_late(s: Sketch) -> Draft:
+def too_late(s: Sketch, fine: bool = False) -> Draft:
     """An order that has been shipped cannot be cancelled."""
-    order = s.pick(one for one in s.world.orders if one.status == "shipped")
+    order = s.pick(one for one in s.world.orders if one.status == ("placed" if fine else "shipped"))
     s.act_for(order.buyer)
     s.call("shop_get_order", order=order.id)
-    s.refused("shop_cancel", order=order.id)
-    return s.decline(
+    return s.settle(
+        fine,
+        "shop_cancel",
+        {"order": order.id},
         ("wrong_state",),
         f"Cancel my order {order.id}.",
         f"I have changed my mind about order {order.id}; cancel it, please.",
@@ -224,19 +256,24 @@ def too_late(s: Sketch) -> Draft:
     )
 
 
-def return_late(s: Sketch) -> Draft:
+def return_late(s: Sketch, fine: bool = False) -> Draft:
     """An order that was delivered long ago cannot be returned."""
     bound = later_day(s.world.now[:10], -31)
     software = {one.id for one in s.world.products if one.category == "software"}
     order = s.pick(
         one
         for one in s.world.orders
-        if one.status == "delivered" and one.delivered_on < bound and not software & {sku for sku, _, _ in one.items}
+        if one.status == "delivered"
+        and (one.delivered_on > bound) is fine
+        and one.delivered_on != bound
+        and not software & {sku for sku, _, _ in one.items}
     )
     s.act_for(order.buyer)
     s.call("shop_get_order", order=order.id)
-    s.refused("shop_return", order=order.id)
-    return s.decline(
+    return s.settle(
+        fine,
+        "shop_return",
+        {"order": order.id},
         ("wrong_state",),
         f"Return my order {order.id} to the shop.",
         f"I am not happy with order {order.id}. Send it back, please.",
@@ -291,15 +328,18 @@ def ticket_urgent(s: Sketch) -> Draft:
     )
 
 
-def not_the_boss(s: Sketch) -> Draft:
+def not_the_boss(s: Sketch, fine: bool = False) -> Draft:
     """Only the manager decides on a leave."""
     leave = s.pick(one for one in s.world.leaves if one.status == "pending")
     person = s.world.people[leave.person]
-    me = act(s)
-    s.need(me.id not in (person.id, person.manager) and named_once(s, person.name))
+    s.need(person.manager and named_once(s, person.name))
+    me = act(s, [s.world.people[person.manager]] if fine else None)
+    s.need(me.id != person.id and (me.id == person.manager) is fine)
     s.call("people_search", query=person.name)
-    s.refused("leave_decide", leave=leave.id, decision="approve")
-    return s.decline(
+    return s.settle(
+        fine,
+        "leave_decide",
+        {"leave": leave.id, "decision": "approve"},
         ("not_allowed",),
         f"Approve the leave request {leave.id} of {person.name}.",
         f"{person.name} would like an answer to the leave request {leave.id}. Approve it, please.",
@@ -325,7 +365,7 @@ def others_file(s: Sketch) -> Draft:
     )
 
 
-def busy_then(s: Sketch) -> Draft:
+def busy_then(s: Sketch, fine: bool = False) -> Draft:
     """An invitation cannot be accepted when one is busy."""
     events = [one for one in s.world.events if one.status == "confirmed" and one.start > s.world.now]
     clash = s.pick(one for one in events if any(response == "pending" for _, response in one.attendees))
@@ -333,9 +373,11 @@ def busy_then(s: Sketch) -> Draft:
     s.act_for(me)
     s.need(clash in once_in(s.world.events.where("person", me), "title"))
     s.call("calendar_search", query=clash.title)
-    s.refused("calendar_respond", event=clash.id, response="accepted")
     s.call("calendar_list", start=clash.start, end=clash.end)
-    return s.decline(
+    return s.settle(
+        fine,
+        "calendar_respond",
+        {"event": clash.id, "response": "accepted"},
         ("not_available",),
         f'Accept the invitation to "{clash.title}". My other appointments stay as they are.',
         f'Please accept "{clash.title}" for me, if that is possible without giving up anything else.',
@@ -425,7 +467,24 @@ def limit_too_high(s: Sketch) -> Draft:
     )
 
 
+def _twin(name: str, make: Callable[..., Draft]) -> Template:
+    """The same wording where nothing forbids it, so that declining cannot be read off the request."""
+    return Template(name, "lookup", partial(make, fine=True), count=6)
+
+
 TEMPLATES: tuple[Template, ...] = (
+    _twin("own-event", others_event),
+    _twin("room-free", room_taken),
+    _twin("within-the-limit", over_the_limit),
+    _twin("in-stock", sold_out),
+    _twin("as-many-as-allowed", too_many),
+    _twin("file-out", secret_out),
+    _twin("secret-in-the-house", secret_shared),
+    _twin("enough-days", no_days_left),
+    _twin("in-time", too_late),
+    _twin("return-in-time", return_late),
+    _twin("the-boss", not_the_boss),
+    _twin("free-then", busy_then),
     Template("others-event", "refuse", others_event),
     Template("room-taken", "refuse", room_taken),
     Template("over-the-limit", "refuse", over_the_limit),
