@@ -59,10 +59,8 @@ class Applications:
     @staticmethod
     def set_up(case: MultiTurnCase) -> dict[str, bytes]:
         """The applications as the case's scenario has them."""
-        return {
-            name: _pickled(APIS[name](pickle.loads(_pickled(case.config.get(name, {}))), case.long_context))
-            for name in case.classes
-        }
+        # What is stored is a copy, so the scenario itself is given, and the application is thrown away.
+        return {name: _pickled(APIS[name](case.config.get(name, {}), case.long_context)) for name in case.classes}
 
     def api(self, name: str) -> Api:
         """One of them."""

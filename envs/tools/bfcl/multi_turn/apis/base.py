@@ -19,7 +19,7 @@ class Api:
     from a model and may be of any type; what goes wrong raises an ordinary exception, which the world words.
 
     Args:
-        scenario: The application's part of the case's `initial_config`, owned by the application from now on.
+        scenario: The application's part of the case's `initial_config`. What it holds becomes the application's own.
         long_context: Whether results carry the long texts and lists of the category `multi_turn_long_context`.
     """
 
@@ -27,18 +27,25 @@ class Api:
 
     def __init__(self, scenario: Mapping[str, Any], long_context: bool) -> None:
         self._seed = scenario.get("random_seed", self._default_seed)
-        self._generator: random.Random | None = None
+        self._draws: list[tuple[str, float, float]] = []
         self._load(scenario, long_context)
 
     def _load(self, scenario: Mapping[str, Any], long_context: bool) -> None:
-        """Sets the public attributes."""
+        """Sets the public attributes, without changing the scenario."""
 
-    @property
-    def _random(self) -> random.Random:
-        # Made when first needed: most episodes draw nothing, and seeding costs more than a call.
-        if self._generator is None:
-            self._generator = random.Random(self._seed)
-        return self._generator
+    def __getstate__(self) -> dict[str, Any]:
+        # Draws are few, and drawing them again costs less than storing a generator with its thousands of bits.
+        return {name: value for name, value in vars(self).items() if name != "_generator"}
+
+    def _drawn(self, kind: str, low: float, high: float) -> Any:
+        """The next number of `random.Random(seed)`, by `randint` or `uniform`."""
+        generator: random.Random | None = vars(self).get("_generator")
+        if generator is None:
+            self._generator = generator = random.Random(self._seed)
+            for before in self._draws:
+                getattr(generator, before[0])(*before[1:])
+        self._draws.append((kind, low, high))
+        return getattr(generator, kind)(low, high)
 
     @classmethod
     def _tool_names(cls) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class GorillaFileSystem(Api):
                 directory.add_file(name, "")
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(vars(self))
+        state = super().__getstate__()
         state["root"], state["_current"] = None, None
         return {"attributes": state, "tree": pack(self.root, self._current)}
 
@@ -77,8 +77,12 @@ class GorillaFileSystem(Api):
             directory = item
         return directory
 
+    def _item(self, name: str) -> File | Directory:
+        """Of a name that is there. A dot means the directory itself, even where something is called a dot."""
+        return self._current if name == "." else self._current.contents[name]
+
     def _file(self, name: str) -> File | None:
-        item = self._current.contents.get(name)
+        item = self._item(name) if name in self._current.contents else None
         return item if isinstance(item, File) else None
 
     def pwd(self) -> Result:
@@ -139,7 +143,7 @@ class GorillaFileSystem(Api):
             return {"terminal_output": content}
         if file_name not in self._current.contents:
             return {"error": f"echo: cannot write to '{file_name}': No such file"}
-        item = self._current.contents[file_name]
+        item = self._item(file_name)
         if not isinstance(item, File):
             raise AttributeError("'Directory' object has no attribute '_write'")
         item.content = content
@@ -151,7 +155,7 @@ class GorillaFileSystem(Api):
             return {"error": f"cat: '{file_name}': Invalid character"}
         if file_name not in self._current.contents:
             return {"error": f"cat: '{file_name}': No such file or directory"}
-        item = self._current.contents[file_name]
+        item = self._item(file_name)
         return (
             {"file_content": item.content}
             if isinstance(item, File)
@@ -235,14 +239,14 @@ class GorillaFileSystem(Api):
         here = self._current.contents
         if source not in here:
             return {"error": f"mv: cannot move '{source}': No such file or directory"}
-        item = here[source]
+        item = self._item(source)
         if "/" in destination:
             return {"error": "mv: path not allowed in destination. Provide only a file or directory name."}
         if destination not in here:
             del here[source]
             self._current.add(destination, item, copied=False)
             return {"result": f"'{source}' moved to '{destination}'"}
-        into = here[destination]
+        into = self._item(destination)
         if not isinstance(into, Directory):
             return {"error": f"mv: cannot move '{source}' to '{destination}': Not a directory"}
         if source in into.contents:
@@ -262,7 +266,7 @@ class GorillaFileSystem(Api):
         """Removes an empty directory."""
         if dir_name not in self._current.contents:
             return {"error": f"rmdir: cannot remove '{dir_name}': No such file or directory"}
-        item = self._current.contents[dir_name]
+        item = self._item(dir_name)
         if not isinstance(item, Directory):
             return {"error": f"rmdir: cannot remove '{dir_name}': Not a directory"}
         if item.contents:
@@ -275,13 +279,13 @@ class GorillaFileSystem(Api):
         here = self._current.contents
         if source not in here:
             return {"error": f"cp: cannot copy '{source}': No such file or directory"}
-        item = here[source]
+        item = self._item(source)
         if "/" in destination:
             return {"error": "cp: path not allowed in destination. Provide only a file or directory name."}
         if destination not in here:
             self._current.add(destination, item, copied=True)
             return {"result": f"'{source}' copied to '{destination}'"}
-        into = here[destination]
+        into = self._item(destination)
         if not isinstance(into, Directory):
             return {"error": f"cp: cannot copy '{source}' to '{destination}': Not a directory"}
         into.add(source, item, copied=True)

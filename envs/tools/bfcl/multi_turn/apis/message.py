@@ -35,8 +35,9 @@ class MessageAPI(Api):
         self.current_user: str | None = scenario.get("current_user")
 
     def _new_id(self) -> int:
-        while (new := self._random.randint(10000, 99999)) in self.generated_ids:
-            pass
+        new: int = self._drawn("randint", 10000, 99999)
+        while new in self.generated_ids:
+            new = self._drawn("randint", 10000, 99999)
         self.generated_ids.add(new)
         return new
 

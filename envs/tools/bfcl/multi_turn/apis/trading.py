@@ -60,7 +60,7 @@ class TradingBot(Api):
 
     def _record(self, kind: str, amount: float) -> None:
         # Some second of the next 24 hours.
-        moment = NOW + timedelta(seconds=self._random.randint(0, 86400))
+        moment = NOW + timedelta(seconds=self._drawn("randint", 0, 86400))
         self.transaction_history.append({"type": kind, "amount": amount, "timestamp": f"{moment:%Y-%m-%d %H:%M:%S}"})
 
     def get_current_time(self) -> Result:

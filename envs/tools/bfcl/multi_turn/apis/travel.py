@@ -78,6 +78,11 @@ _DOLLAR = {
 }
 
 
+def _with_added(own: dict[str, dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
+    added = published_table("long_context.py", name)
+    return {**own, **{key: dict(entry) for key, entry in added.items() if key not in own}}
+
+
 class TravelAPI(Api):
     """A traveller with cards, bookings, a budget and a token that says who asks."""
 
@@ -96,10 +101,8 @@ class TravelAPI(Api):
         self.long_context = long_context
         if long_context:
             # Copies: officially every case's world shares the added cards, so that one case's payments are another's.
-            for more, own in (("CREDIT_CARD", self.credit_card_list), ("BOOKING_RECORD", self.booking_record)):
-                for key, entry in published_table("long_context.py", f"{more}_EXTENSION").items():
-                    if key not in own:
-                        own[key] = dict(entry)
+            self.credit_card_list = _with_added(self.credit_card_list, "CREDIT_CARD_EXTENSION")
+            self.booking_record = _with_added(self.booking_record, "BOOKING_RECORD_EXTENSION")
 
     def _refused(self, access_token: str) -> Result | None:
         if self.token_expires_in == 0:
@@ -135,7 +138,7 @@ class TravelAPI(Api):
     ) -> Result:
         """Logs in; any secret does."""
         self.token_expires_in = 2
-        self.access_token = str(self._random.randint(100000, 999999))
+        self.access_token = str(self._drawn("randint", 100000, 999999))
         self.token_type = "Bearer"
         self.token_scope = grant_type
         self.user_first_name = user_first_name
@@ -165,13 +168,13 @@ class TravelAPI(Api):
             return refused
         if card_number in self.credit_card_list:
             return {"error": "Card already registered"}
-        card_id = str(self._random.randint(100000000000, 999999999999))
+        card_id = str(self._drawn("randint", 100000000000, 999999999999))
         self.credit_card_list[card_id] = {
             "card_number": card_number,
             "expiration_date": expiration_date,
             "cardholder_name": cardholder_name,
             "card_verification_number": card_verification_number,
-            "balance": self._random.randint(10000, 99999),
+            "balance": self._drawn("randint", 10000, 99999),
         }
         return {"card_id": card_id}
 
@@ -213,8 +216,8 @@ class TravelAPI(Api):
         if self.budget_limit is not None and card["balance"] < self.budget_limit:
             return {"booking_status": False, "error": "Balance is less than budget limit"}
         card["balance"] -= cost
-        booking_id = str(self._random.randint(1000000, 9999999))
-        transaction_id = str(self._random.randint(10000000, 99999999))
+        booking_id = str(self._drawn("randint", 1000000, 9999999))
+        transaction_id = str(self._drawn("randint", 10000000, 99999999))
         self.booking_record[booking_id] = {
             "card_id": card_id,
             "travel_date": travel_date,
@@ -334,7 +337,7 @@ class TravelAPI(Api):
         if problem is not None:
             return {"insurance_status": False, **problem}
         self.credit_card_list[card_id]["balance"] -= insurance_cost
-        return {"insurance_id": str(self._random.randint(100000000, 999999999)), "insurance_status": True}
+        return {"insurance_id": str(self._drawn("randint", 100000000, 999999999)), "insurance_status": True}
 
     def contact_customer_support(self, booking_id: str, message: str) -> Result:
         """Writes to the support about a booking."""

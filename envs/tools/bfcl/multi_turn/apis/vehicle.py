@@ -157,7 +157,7 @@ class VehicleControlAPI(Api):
     def get_outside_temperature_from_google(self) -> Result:
         """Some temperature."""
         weather = _long("LONG_WEATHER_EXTENSION") if self.long_context else {}
-        return {**weather, "outsideTemperature": self._random.uniform(-10.0, 40.0)}
+        return {**weather, "outsideTemperature": self._drawn("uniform", -10.0, 40.0)}
 
     def get_outside_temperature_from_weather_com(self) -> Result:
         """Always out of order."""
@@ -240,7 +240,7 @@ class VehicleControlAPI(Api):
 
     def get_current_speed(self) -> Result:
         """Some speed."""
-        return {"currentSpeed": self._random.uniform(0.0, 120.0)}
+        return {"currentSpeed": self._drawn("uniform", 0.0, 120.0)}
 
     def display_log(self, messages: list[str]) -> Result:
         """Shows messages."""
