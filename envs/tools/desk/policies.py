@@ -11,7 +11,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from palaestra.envs.language.dialects import CallRequest
 from palaestra.envs.tools.desk.drafts import REASONS
 from palaestra.policies import Policy, PolicyFactory
 from palaestra.tasks import Task, TaskSet
@@ -28,16 +27,18 @@ def utterances(env: Any, calls: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         env: A `ToolDeskEnv`.
         calls: Each with `name` and `arguments`.
     """
-    size = {"tags": 1}.get(env.dialect.name, env.max_calls)
-    for begin in range(0, len(calls), size):
-        part = [_said(env, call) for call in calls[begin : begin + size]]
-        yield f"[{', '.join(part)}]" if env.dialect.name == "json" and len(part) > 1 else "\n".join(part)
+    for begin in range(0, len(calls), env.max_calls):
+        part = calls[begin : begin + env.max_calls]
+        try:
+            yield env.render_calls(part)[0]
+        except ValueError:
+            yield from (_said(env, call) for call in part)
 
 
 def _said(env: Any, call: Mapping[str, Any]) -> str:
     """A call in the dialect; as plain JSON where it has no words for it, as for a tool that does not exist."""
     try:
-        said: str = env.dialect.render(CallRequest(call["name"], call["arguments"]), env._tool_list)
+        said: str = env.render_calls([call])[0]
     except ValueError:
         said = json.dumps(dict(call))
     return said
