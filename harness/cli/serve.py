@@ -130,9 +130,9 @@ def mcp(
 ) -> None:
     r"""Serve an environment's tools in the Model Context Protocol.
 
-    The tool reset starts an episode and gives its episode_id, which all other tools take; finish ends it and says how
-    it went. Many episodes may run at once. Both generations of the protocol are spoken (2026-07-28, and 2025-11-25
-    with its predecessors).
+    The tool reset starts an episode and gives its episode_id, which all other tools take; turn takes a turn in words
+    or with several calls; finish ends the episode and says how it went. Many episodes may run at once. Both
+    generations of the protocol are spoken (2026-07-28, and 2025-11-25 with its predecessors).
 
     \b
     Examples:

@@ -67,7 +67,13 @@ def test_over_standard_input_it_ends_with_the_input_and_says_nothing_else() -> N
         process.stdin.flush()
         answers = [json.loads(process.stdout.readline()) for _ in range(2)]
         assert answers[0]["result"]["protocolVersion"] == "2024-11-05"  # the oldest that is spoken
-        assert [tool["name"] for tool in answers[1]["result"]["tools"]] == ["reset", "search", "answer", "finish"]
+        assert [tool["name"] for tool in answers[1]["result"]["tools"]] == [
+            "reset",
+            "search",
+            "answer",
+            "turn",
+            "finish",
+        ]
         out, errors = process.communicate(timeout=30)
         assert (process.returncode, out, errors) == (0, b"", b"")
 

@@ -29,8 +29,8 @@ OPEN: set[int] = set()
 class CounterEnv(LanguageEnv):
     """Adds numbers to a sum of the episode's own; right if the sum is the task's number."""
 
-    def __init__(self, *, dialect: str = "tags", max_turns: int = 5, clash: bool = False) -> None:
-        self.clash = clash
+    def __init__(self, *, dialect: str = "tags", max_turns: int = 5, clash: bool = False, offers: str = "all") -> None:
+        self.clash, self.offers = clash, offers
         self.sum = 0.0
         tasks = TaskSet(Task(f"t{n}", f"g{n}", f"Make {n}.", "train", {"answers": (str(n),)}) for n in range(3))
         super().__init__(tasks, dialect=dialect, max_turns=max_turns)
@@ -50,6 +50,10 @@ class CounterEnv(LanguageEnv):
 
     def _begin(self, task: Task) -> None:
         self.sum, self.thread = 0.0, threading.get_ident()
+        if self.offers == "some":
+            self._tools = {name: tool for name, tool in self._tools.items() if name in ("add", "answer")}
+        elif self.offers == "own":
+            self._tools = {"add_to": Tool("add_to", "Adds.", NUMBER, self._add)}
 
     def _prompt(self, task: Task) -> str:
         return task.prompt
@@ -122,7 +126,7 @@ async def begun(client: Client, **arguments: Any) -> str:
 def test_an_episode(mode: str) -> None:
     async def talk(client: Client) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        names = ["reset", "add", "wait", "env_finish", "show", "refuse", "break_down", "answer", "finish"]
+        names = ["reset", "add", "wait", "env_finish", "show", "refuse", "break_down", "answer", "turn", "finish"]
         assert list(tools) == names
         assert tools["add"].input_schema["required"] == ["episode_id", "n"]
         start = await client.call_tool("reset", {"task_id": "t2", "seed": 1})
@@ -158,6 +162,51 @@ def test_finish_judges_an_episode_as_it_stands() -> None:
         assert finish.structured_content == verdict
 
     run(served(), talk)
+
+
+def test_turns_in_words_and_with_several_calls() -> None:
+    async def talk(client: Client) -> None:
+        episode = await begun(client)
+        two = [{"name": "add", "arguments": {"n": n}} for n in (1, 2)]
+        both = await client.call_tool("turn", {"episode_id": episode, "calls": two})
+        assert (both.is_error, standing(both)["turn"]) == (False, 1)
+        assert text(both) == '{"result": "sum 1"}\n{"result": "sum 3"}'
+        one = await client.call_tool("turn", {"episode_id": episode, "calls": two[:1]})
+        assert text(one) == "sum 4"
+        words = await client.call_tool("turn", {"episode_id": episode, "text": "I would rather not."})
+        assert (words.is_error, standing(words)["turn"]) == (True, 3)
+        assert "This is not valid JSON" in text(words)
+        spoken = {"episode_id": episode, "text": '{"name": "answer", "arguments": {"answer": "4"}}'}
+        assert standing(await client.call_tool("turn", spoken))["status"] == "terminated"
+
+    run(served(), talk)
+
+
+def test_episodes_with_some_of_the_tools() -> None:
+    async def talk(client: Client) -> None:
+        assert "show" in [tool.name for tool in (await client.list_tools()).tools]
+        start = await client.call_tool("reset", {"seed": 1})
+        assert (start.structured_content["tools"], start.structured_content["other_tools"]) == (["add", "answer"], [])
+        assert text(start).endswith("Of the tools, this episode has: add, answer.")
+        gone = await client.call_tool("show", {"episode_id": start.structured_content["episode_id"]})
+        assert gone.is_error
+        assert "There is no tool 'show'" in text(gone)
+
+    run(served(env={"offers": "some"}), talk)
+
+
+def test_episodes_with_tools_of_their_own() -> None:
+    async def talk(client: Client) -> None:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["reset", "turn", "finish"]
+        start = await client.call_tool("reset", {"seed": 1})
+        (own,) = start.structured_content["other_tools"]
+        assert (own["name"], own["parameters"]) == ("add_to", NUMBER)
+        assert "to be called through 'turn'" in text(start)
+        call = {"name": "add_to", "arguments": {"n": 2}}
+        episode = start.structured_content["episode_id"]
+        assert text(await client.call_tool("turn", {"episode_id": episode, "calls": [call]})) == "sum 2"
+
+    run(served(env={"offers": "own"}), talk)
 
 
 def test_the_horizon_is_the_environments() -> None:
@@ -213,6 +262,10 @@ def test_what_calls_give() -> None:
         ("add", {"episode_id": "nobody", "n": 1}, "There is no episode 'nobody'. Start one with the tool reset"),
         ("finish", {"episode_id": "x" * 100_000}, "There is no episode 'xxx"),
         ("finish", {}, "'episode_id' is a required property"),
+        ("turn", {"episode_id": "taken"}, "either text, which is said as it is, or calls"),
+        ("turn", {"episode_id": "taken", "text": "x", "calls": [{"name": "add", "arguments": {}}]}, "either text"),
+        ("turn", {"episode_id": "taken", "calls": []}, "In the field 'calls'"),
+        ("turn", {"episode_id": "taken", "calls": [{"name": "add"}]}, "In the field 'calls.0'"),
     ],
 )
 def test_clear_errors(tool: str, arguments: dict[str, Any], words: str) -> None:

@@ -65,7 +65,7 @@ def test_the_official_client(url: str, truth: Any, protocol: str, transport: str
         target = StdioServerParameters(command=SERVE[0], args=SERVE[1:], env=dict(os.environ))
     spoken, names, verdict = asyncio.run(official(target, MODES[protocol], truth))
     assert spoken == protocol
-    assert names == ["reset", "search", "answer", "finish"]
+    assert names == ["reset", "search", "answer", "turn", "finish"]
     assert (verdict["status"], verdict["turn"], verdict["outcome"]) == ("terminated", 2, 1.0)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from palaestra.envs.tools.mcp.slots import Reply, Slot, Verdict, Worker
+from palaestra.envs.tools.mcp.slots import Reply, Said, Slot, Verdict, Worker
 from palaestra.episodes import EpisodeError, TextPart
 from palaestra.errors import ConfigError, PalaestraError
 
@@ -61,16 +61,23 @@ class EpisodeHost:
         self._busy = 0  # slots that are being made, started, or do not come back
         self._work: set[asyncio.Task[Any]] = set()
 
-    def prepare(self) -> Any:
+    def prepare(self) -> tuple[Any, tuple[Any, ...]]:
         """Makes the first environment, so that what is wrong with it is said before anything is served.
 
         Returns:
-            The environment, to look at.
+            The environment, to look at, and the tools that it had before its first episode, which it is now in.
         """
+
+        def look(slot: Slot) -> tuple[Any, ...]:
+            self._fill(slot)
+            before = tuple(getattr(slot.env.unwrapped, "tools", ()))
+            slot.env.reset(seed=0)
+            return before
+
         slot = Slot(None, Worker())
-        slot.thread.submit(self._fill, slot).result()
+        before = slot.thread.submit(look, slot).result()
         self._free.append(slot)
-        return slot.env
+        return slot.env, before
 
     @property
     def count(self) -> int:
@@ -88,7 +95,7 @@ class EpisodeHost:
             episode_id: What it is to be called; a random name if None.
 
         Returns:
-            Its id, the first observation, and info.
+            Its id, the first observation, and info with the `tools` of this episode in OpenAI's schema.
 
         Raises:
             Refused: There is no room, no such task, or the id is taken.
@@ -99,13 +106,13 @@ class EpisodeHost:
         self._starting.add(name)
         return await self._to_the_end(self._start(task_id, seed, name))
 
-    async def call(self, episode_id: str, tool: str, arguments: Mapping[str, Any]) -> Reply:
-        """Calls a tool in an episode; takes a turn. Calls in one episode run one after another.
+    async def take_turn(self, episode_id: str, said: Said) -> Reply:
+        """Takes a turn in an episode. Turns of one episode run one after another.
 
         Raises:
             Refused: There is no such running episode.
         """
-        return await self._to_the_end(self._step(episode_id, tool, arguments))
+        return await self._to_the_end(self._step(episode_id, said))
 
     async def finish(self, episode_id: str) -> Verdict:
         """Ends an episode that still runs, judged as it stands; of one that has ended, how it did.
@@ -168,12 +175,12 @@ class EpisodeHost:
         finally:
             self._busy -= 1
 
-    async def _step(self, episode_id: str, tool: str, arguments: Mapping[str, Any]) -> Reply:
+    async def _step(self, episode_id: str, said: Said) -> Reply:
         slot = self._slot(episode_id)
         async with slot.turns:
             self._slot(episode_id)  # it may have ended while this call waited for its turn
             try:
-                reply = await self._within(slot, slot.step, tool, arguments)
+                reply = await self._within(slot, slot.step, said)
             except TimeoutError:
                 message = f"The environment gave no answer within {self.call_seconds:g} s."
                 error = EpisodeError("environment_timeout", "unattributed", True, message).to_json()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from palaestra.envs.language.tools import Tool
 from palaestra.envs.tools.mcp.content import mcp_content
 from palaestra.envs.tools.mcp.hosting import EpisodeHost, Refused
 from palaestra.envs.tools.mcp.package import need_mcp
-from palaestra.envs.tools.mcp.slots import Reply, Verdict
+from palaestra.envs.tools.mcp.slots import Reply, Said, Verdict
 from palaestra.episodes import TextPart
 from palaestra.errors import ConfigError
 from palaestra.registration import card, entry_class, make
@@ -29,7 +30,7 @@ __all__ = ["EnvironmentServer", "serve_http", "serve_stdio"]
 
 _META = "palaestra/episode"
 _FRESH_MS = 3_600_000  # the list never changes
-_CONTROLS = ("reset", "finish")
+_CONTROLS = ("reset", "turn", "finish")
 _EPISODE = {"type": "string", "description": "The episode, as reset named it."}
 _VERDICT = {
     "type": "object",
@@ -50,6 +51,8 @@ _STARTED = {
         "task_id": {"type": ["string", "null"]},
         "group": {"type": ["string", "null"]},
         "split": {"type": ["string", "null"]},
+        "tools": {"type": "array", "items": {"type": "string"}, "description": "The listed tools that it has."},
+        "other_tools": {"type": "array", "items": {"type": "object"}, "description": "To be called through 'turn'."},
     },
     "required": ["episode_id", "observation"],
 }
@@ -59,8 +62,9 @@ class EnvironmentServer:
     """The tools that are served, and what they do.
 
     Tools: `reset` starts an episode and gives its id; each of the environment's own, with `episode_id` beside its
-    arguments, takes a turn; `finish` ends an episode as it stands and says how it went. How an episode stands is in
-    the `_meta` of every result, under `palaestra/episode`, which hosts see and models do not.
+    arguments, takes a turn; `turn` takes one in words, or with several calls, or with tools that only this episode
+    has; `finish` ends an episode as it stands and says how it went. How an episode stands is in the `_meta` of every
+    result, under `palaestra/episode`, which hosts see and models do not.
 
     Args:
         env_id: Id of a text environment with tools.
@@ -103,10 +107,13 @@ class EnvironmentServer:
             call_seconds=call_seconds,
         )
         self._controls = _control_tools()
-        base = self.host.prepare().unwrapped
+        env, tools = self.host.prepare()
+        base = env.unwrapped
         if not hasattr(base, "tools") or not hasattr(base, "say"):
             raise ConfigError(f"{found.id} has no `tools` and no `say`; only environments with both can be served.")
-        self._tools = {name: (own, tool) for name, own, tool in map(_served, base.tools)}
+        # Where each task brings tools of its own, those that there are beforehand are but examples.
+        fixed = {_name(tool) for tool in base.tools} <= {_name(tool) for tool in tools}
+        self._tools = {name: (own, tool) for name, own, tool in map(_served, tools if fixed else ())}
         self.summary = found.summary
 
     def server(self) -> Server[Any]:
@@ -116,7 +123,8 @@ class EnvironmentServer:
         from mcp.server import Server
         from mcp.server.caching import CacheHint
 
-        listed = [self._controls["reset"], *(tool for _, tool in self._tools.values()), self._controls["finish"]]
+        listed = [self._controls["reset"], *(tool for _, tool in self._tools.values())]
+        listed += [self._controls["turn"], self._controls["finish"]]
 
         async def on_list_tools(context: Any, params: Any) -> types.ListToolsResult:
             return types.ListToolsResult(tools=[types.Tool.model_validate(tool) for tool in listed])
@@ -141,34 +149,48 @@ class EnvironmentServer:
         )
 
     async def _call(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
-        if name == "reset":
-            return await self._reset(arguments)
-        if name == "finish":
-            problem = Tool("finish", "", self._controls["finish"]["inputSchema"], str).problem(arguments)
+        if name in self._controls:
+            problem = Tool(name, "", self._controls[name]["inputSchema"], str).problem(arguments)
             if problem is not None:
                 raise Refused(problem)
-            verdict = await self.host.finish(arguments["episode_id"])
-            return _finished(arguments["episode_id"], verdict)
+        if name == "reset":
+            return await self._reset(arguments)
         episode_id = arguments.pop("episode_id", None)
         if not isinstance(episode_id, str):
             raise Refused(f"'{name}' needs episode_id, a text: the id that reset gave.")
-        own, _ = self._tools[name]
-        return _replied(episode_id, await self.host.call(episode_id, own, arguments))
+        if name == "finish":
+            return _finished(episode_id, await self.host.finish(episode_id))
+        said: Said = ({"name": self._tools[name][0], "arguments": arguments},) if name in self._tools else ""
+        if name == "turn":
+            if ("text" in arguments) == ("calls" in arguments):
+                raise Refused("'turn' takes either text, which is said as it is, or calls.")
+            said = arguments["text"] if "text" in arguments else arguments["calls"]
+        return _replied(episode_id, await self.host.take_turn(episode_id, said))
 
     async def _reset(self, arguments: dict[str, Any]) -> CallToolResult:
         from mcp_types import CallToolResult, TextContent
 
-        problem = Tool("reset", "", self._controls["reset"]["inputSchema"], str).problem(arguments)
-        if problem is not None:
-            raise Refused(problem)
         episode_id, observation, info = await self.host.reset(**arguments)
         facts = {key: info.get(key) for key in ("task_id", "group", "split")}
+        listed = {own: name for name, (own, _) in self._tools.items()}
+        there = [listed[name] for name in map(_name, info["tools"]) if name in listed]
+        others = [dict(tool["function"]) for tool in info["tools"] if _name(tool) not in listed]
+        texts = [f"episode_id: {episode_id}", observation]
+        if len(there) < len(listed):
+            texts.append(f"Of the tools, this episode has: {', '.join(there)}.")
+        if others:
+            texts.append(
+                f"Tools of this episode, to be called through 'turn': {json.dumps(others, ensure_ascii=False)}"
+            )
         return CallToolResult(
-            content=[
-                TextContent(type="text", text=f"episode_id: {episode_id}"),
-                TextContent(type="text", text=observation),
-            ],
-            structured_content={"episode_id": episode_id, "observation": observation, **facts},
+            content=[TextContent(type="text", text=text) for text in texts],
+            structured_content={
+                "episode_id": episode_id,
+                "observation": observation,
+                **facts,
+                "tools": there,
+                "other_tools": others,
+            },
             _meta={_META: _standing(episode_id, Verdict("running", 0))},
         )
 
@@ -249,6 +271,29 @@ def _control_tools() -> dict[str, dict[str, Any]]:
             },
             "outputSchema": _STARTED,
         },
+        "turn": {
+            "name": "turn",
+            "description": "Takes a turn in words, or with one or several calls at once. Give either.",
+            "inputSchema": {
+                "type": "object",
+                "properties": {
+                    "episode_id": _EPISODE,
+                    "text": {"type": "string", "description": "What is said, as it is."},
+                    "calls": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {
+                            "type": "object",
+                            "properties": {"name": {"type": "string"}, "arguments": {"type": "object"}},
+                            "required": ["name", "arguments"],
+                            "additionalProperties": False,
+                        },
+                    },
+                },
+                "required": ["episode_id"],
+                "additionalProperties": False,
+            },
+        },
         "finish": {
             "name": "finish",
             "description": "Ends an episode as it stands and says how it went; of one that has ended, how it did.",
@@ -261,6 +306,10 @@ def _control_tools() -> dict[str, dict[str, Any]]:
             "outputSchema": _VERDICT,
         },
     }
+
+
+def _name(openai: Mapping[str, Any]) -> str:
+    return str(openai["function"]["name"])
 
 
 def _served(openai: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:

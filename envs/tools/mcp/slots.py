@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from palaestra.episodes import EpisodeError, Part, TextPart
 
-__all__ = ["Reply", "Slot", "Verdict", "Worker"]
+__all__ = ["Reply", "Said", "Slot", "Verdict", "Worker"]
 
 T = TypeVar("T")
+Said = str | Sequence[Mapping[str, Any]]
+"""A turn: words as they are, or calls, each with `name` and `arguments`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +102,18 @@ class Slot:
     verdict: Verdict | None = None
 
     def start(self, seed: int, task_id: str | None) -> tuple[str, dict[str, Any]]:
-        """Begins an episode: the first observation, and info."""
+        """Begins an episode: the first observation, and info with the `tools` of this episode."""
         self.turn, self.verdict = 0, None
         observation, info = self.env.reset(seed=seed, options=None if task_id is None else {"task_id": task_id})
-        return _text_of(observation), info
+        return _text_of(observation), {**info, "tools": tuple(self.env.unwrapped.tools)}
 
-    def step(self, tool: str, arguments: Mapping[str, Any]) -> Reply:
-        """Calls a tool. Takes a turn, except for arguments that cannot even be written down."""
+    def step(self, said: Said) -> Reply:
+        """Takes a turn, except for arguments that cannot even be written down."""
         base = self.env.unwrapped
         try:
-            action = base.say(tool, **arguments)
-        except ValueError as error:  # NaN, half of a surrogate pair
-            return Reply((TextPart(f"These arguments cannot be written down: {error}."),), True, self.now())
+            action = said if isinstance(said, str) else _written(base, said)
+        except ValueError as error:  # NaN, half of a surrogate pair, a dialect without words for several calls
+            return Reply((TextPart(f"These calls cannot be written down: {error}"),), True, self.now())
         self.turn += 1
         try:
             observation, _, terminated, truncated, info = self.env.step(action)
@@ -126,7 +128,7 @@ class Slot:
             problem = (self.verdict.error or {}).get("message", "no cause was given")
             return Reply((TextPart(f"The episode failed by no fault of yours: {problem}"),), True, self.verdict)
         calls = info.get("calls", ())
-        is_error = not calls or any(call.status != "ok" for call in calls)
+        is_error = bool(info.get("malformed", not calls)) or any(call.status != "ok" for call in calls)
         return Reply(_content(base, _text_of(observation), calls), is_error, self.now())
 
     def stop(self) -> Verdict:
@@ -148,11 +150,18 @@ def _text_of(observation: Any) -> str:
     return str(observation.get("text", "")) if isinstance(observation, Mapping) else str(observation)
 
 
-def _content(base: Any, observation: str, calls: Any) -> tuple[Part, ...]:
+def _written(base: Any, calls: Sequence[Mapping[str, Any]]) -> str:
+    if len(calls) == 1:
+        return str(base.say(calls[0]["name"], **calls[0]["arguments"]))
+    if not hasattr(base, "render_calls"):
+        raise ValueError("This environment takes one call a turn.")
+    return str(base.render_calls(calls)[0])
+
+
+def _content(base: Any, observation: str, calls: Sequence[Any]) -> tuple[Part, ...]:
     """The result of the one call, bare, where the observation is that and nothing more; else the observation."""
-    if len(calls) == 1 and calls[0].result is not None:
-        result = calls[0].result
-        if observation == base.dialect.wrap(result.text):
-            return tuple(result.content)
-        return (TextPart(observation), *(part for part in result.content if not isinstance(part, TextPart)))
-    return (TextPart(observation),)
+    results = [call.result for call in calls if call.result is not None]
+    if len(calls) == len(results) == 1 and observation == base.dialect.wrap(results[0].text):
+        return tuple(results[0].content)
+    pictures = [part for result in results for part in result.content if not isinstance(part, TextPart)]
+    return (TextPart(observation), *pictures)
