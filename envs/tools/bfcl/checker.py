@@ -85,9 +85,15 @@ def has_calls(decoded: Any) -> bool:
 
 
 def _well_formed(decoded: Any) -> bool:
-    return type(decoded) is list and all(
-        type(call) is dict and len(call) == 1 and type(next(iter(call.values()))) is dict for call in decoded
-    )
+    if type(decoded) is not list:
+        return False
+    for call in decoded:
+        if type(call) is not dict or len(call) != 1:
+            return False
+        for arguments in call.values():
+            if type(arguments) is not dict:
+                return False
+    return True
 
 
 class CaseChecker:
@@ -127,7 +133,7 @@ class CaseChecker:
         Args:
             decoded: What a decoder gave; anything else than a list of `{name: {argument: value}}` is wrong.
         """
-        if type(decoded) is not list or len(decoded) != self._count or not _well_formed(decoded):
+        if not _well_formed(decoded) or len(decoded) != self._count:
             return False
         if len(self.calls) == 1:
             return self.calls[0].fits(decoded[0])

@@ -126,7 +126,8 @@ class MultiTurnWorld:
     def get_state(self) -> bytes:
         """Everything, for `set_state` of a world of the same case."""
         own = (self.turn, self.steps, self.forced_quit, self._results, self._called, self._judge.save())
-        return pickle.dumps((self.case.id, own, self._applications.dump()), protocol=pickle.HIGHEST_PROTOCOL)
+        stored = (tuple(self._applications.used), self._applications.dump())
+        return pickle.dumps((self.case.id, own, stored), protocol=pickle.HIGHEST_PROTOCOL)
 
     def set_state(self, state: bytes) -> None:
         """Restores what `get_state` gave, which must come from this program: it is a pickle.
@@ -134,9 +135,11 @@ class MultiTurnWorld:
         Raises:
             ValueError: It is another case's.
         """
-        case_id, own, stored = pickle.loads(state)
+        case_id, own, (used, stored) = pickle.loads(state)
         if case_id != self.case.id:
             raise ValueError(f"This is a state of {case_id}, not of {self.case.id}.")
         self.turn, self.steps, self.forced_quit, self._results, self._called, judged = own
         self._judge.load(judged)
         self._applications = Applications(self.case.classes, stored)
+        for name in used:  # they are not as the scenario has them, and the judge must look at them
+            self._applications.api(name)
