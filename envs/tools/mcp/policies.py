@@ -22,13 +22,15 @@ def modal_answer(tasks: TaskSet) -> str:
 
 
 def _oracle(env: Any, space: gym.Space[Any], rng: np.random.Generator) -> Policy:
-    """Makes the gold calls, one a turn, and gives the first accepted answer."""
+    """Makes the gold calls, turn by turn, and gives the first accepted answer."""
 
     def turns() -> Iterator[str]:
         task: Task = env.task
         for turn in task.truth.get("gold_calls", ()):
-            for call in turn:
-                yield env.say(call["name"], **call["arguments"])
+            try:
+                yield env.render_calls(turn)[0]
+            except ValueError:  # the dialect has one call a turn
+                yield from (env.say(call["name"], **call["arguments"]) for call in turn)
         yield env.say("answer", answer=(task.truth.get("answers") or ("done",))[0])
 
     script = turns()
