@@ -240,6 +240,21 @@ def test_only_the_organizer_changes_what_is_to_come(world: World) -> None:
         assert "only coming events" in refused(world, name, event=past.id, **more)
 
 
+def test_one_event_may_begin_when_another_ends(world: World) -> None:
+    people = [world.user, "P-0013"]
+    start, _ = free_time(world, people, 90)
+    room = said(world, "calendar_rooms", start=start, end=free_time(world, people, 90)[1])["rooms"][0]["id"]
+    call = {"duration_minutes": 30, "attendees": ["P-0013"], "room": room}
+    first, middle, last = (
+        (datetime.fromisoformat(start) + timedelta(minutes=minutes)).isoformat(timespec="minutes")
+        for minutes in (0, 30, 60)
+    )
+    for begin in (first, last, middle):
+        said(world, "calendar_create", title="Talk", start=begin, **call)
+    listed = said(world, "calendar_list", start=first, end=last)["events"]
+    assert [one["start"] for one in listed] == [first, middle]
+
+
 def test_moving_an_event_asks_everybody_again(world: World) -> None:
     event = coming(world)
     people = [world.user, *dict(event.attendees)]

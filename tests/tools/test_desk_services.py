@@ -100,6 +100,26 @@ def test_what_cannot_be_ordered(world: World, fields: dict[str, int], items: lis
     assert told in refused(world, "shop_order", items=lines)
 
 
+def test_bounds_are_reached_not_passed(world: World) -> None:
+    pens = product(world, stock=7, per_order=7)
+    rich(world, budget=7000)
+    said(world, "shop_order", items=[{"product": pens.id, "quantity": 7}])
+    assert world.products[pens.id].stock == world.departments[world.me.department].budget == 0
+    assert "may still spend 0.00" in refused(world, "shop_order", items=[{"product": product(world).id, "quantity": 1}])
+
+
+@pytest.mark.parametrize("status", ["placed", "delivered", "pending_approval"])
+def test_orders_are_listed_by_status_newest_first(world: World, status: str) -> None:
+    buyer = next(one.buyer for one in world.table("orders") if one.status == status and one.buyer != "P-0001")
+    world.act_for(buyer)
+    own = [one for one in world.table("orders") if one.buyer == buyer]
+    for wanted in ({}, {"status": status}):
+        expected = [one for one in own if not wanted or one.status == status]
+        assert [one["id"] for one in said(world, "shop_orders", limit=50, **wanted)["orders"]] == [
+            one.id for one in sorted(expected, key=lambda one: (one.ordered_on, one.id), reverse=True)
+        ]
+
+
 def test_large_orders_wait_for_the_manager(world: World) -> None:
     rich(world)
     desk = product(world, price=25_000)
