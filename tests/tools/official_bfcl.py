@@ -102,11 +102,18 @@ class Official:
         except Exception as error:
             return type(error).__name__
 
+    def execution_strings(self, text: str) -> list[str] | None:
+        """The calls in a step of a conversation as it would run them; None where it cannot be decoded."""
+        try:
+            return self.decoders.default_decode_execute_prompting(text)
+        except Exception:
+            return None
 
     def prompts(self, category: str) -> dict[str, list[Any]]:
         """What a model is told first, by case id."""
         tell = self.decoders.system_prompt_pre_processing_chat_model
         cases = self.access.load_dataset_entry(category)
+        cases = cases[:: 7 if category == "format_sensitivity" else 1]  # of 5,200
         return {case["id"]: tell(case["question"][0], case["function"], case["id"]) for case in cases}
 
 
@@ -117,8 +124,12 @@ def main(job: Path, verdicts: Path) -> None:
     for category, texts in asked.items():
         given[category] = [official.verdict(category, case_id, text) for case_id, text in texts]
     seconds = time.perf_counter() - seconds
+    runs = {}
+    for category in ("parallel_multiple", "simple_python"):
+        runs[category] = [official.execution_strings(text) for _, text in asked.get(category, ())]
     prompts = {category: official.prompts(category) for category in asked}
-    verdicts.write_text(json.dumps({"verdicts": given, "seconds": seconds, "prompts": prompts}), encoding="utf-8")
+    found = {"verdicts": given, "seconds": seconds, "prompts": prompts, "execution": runs}
+    verdicts.write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
