@@ -306,7 +306,8 @@ class LanguageEnv(Environment[Any, str]):
         return {
             "task": self._task,
             "turn": self._turn,
-            "messages": [dict(message) for message in self._messages],
+            # Pairs of texts: snapshots copy states deeply, and nested tuples of texts cost the least.
+            "messages": tuple((message["role"], message["content"]) for message in self._messages),
             "image": self._image,
             "family": self._get_family_state(),
         }
@@ -314,7 +315,7 @@ class LanguageEnv(Environment[Any, str]):
     def set_state(self, state: Mapping[str, Any]) -> None:
         """See `Environment.set_state`."""
         self._task, self._turn = state["task"], state["turn"]
-        self._messages = [dict(message) for message in state["messages"]]
+        self._messages = [{"role": role, "content": content} for role, content in state["messages"]]
         self._image = state["image"]
         self._set_family_state(state["family"])
 

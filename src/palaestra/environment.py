@@ -223,7 +223,7 @@ class Environment(gym.Env[ObsType, ActType]):
             "family": self.get_state(),
             "running": self._running,
             "last_observation": copy.deepcopy(self._last_observation),
-            "np_random": copy.deepcopy(self.np_random.bit_generator.state),
+            "np_random": self.np_random.bit_generator.state,  # made anew each time it is asked for
             "np_random_seed": self._np_random_seed,
         }
 
@@ -242,8 +242,10 @@ class Environment(gym.Env[ObsType, ActType]):
         self.set_state(state["family"])
         self._running = state["running"]
         self._last_observation = copy.deepcopy(state["last_observation"])
-        rng = np.random.Generator(type(self.np_random.bit_generator)())
-        rng.bit_generator.state = copy.deepcopy(state["np_random"])
+        # Any seed will do, and spares asking the system for entropy.
+        bits: Any = type(self.np_random.bit_generator)
+        rng = np.random.Generator(bits(0))
+        rng.bit_generator.state = state["np_random"]
         self._np_random, self._np_random_seed = rng, state["np_random_seed"]
 
 

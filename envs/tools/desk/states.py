@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from palaestra.envs.tools.desk.founding import found_office
-
 from palaestra.envs.tools.desk.office import OfficeBase
 from palaestra.envs.tools.desk.records import RECORDS
 from palaestra.envs.tools.desk.tables import TableState

@@ -8,10 +8,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from palaestra.envs.tools.desk.founding import found_office
-
 from palaestra.envs.language.tools import Tool, ToolOutput
 from palaestra.envs.tools.desk.apps import APPS
+from palaestra.envs.tools.desk.founding import found_office
 from palaestra.envs.tools.desk.office import Office
 from palaestra.envs.tools.desk.records import RECORDS
 from palaestra.envs.tools.desk.states import Change, Difference, WorldState, changes, differences
