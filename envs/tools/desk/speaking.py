@@ -33,11 +33,11 @@ def speaking_tools(answer: Run, ask: Run, decline: Run) -> tuple[Tool, ...]:
         Tool(
             name="decline",
             description="Tells the user that the request cannot or must not be carried out, and ends. Nothing may have "
-            "been changed for it.",
+            f"been changed for it. Reasons: {reasons}.",
             parameters={
                 "type": "object",
                 "properties": {
-                    "reason": {"type": "string", "enum": list(REASONS), "description": reasons},
+                    "reason": {"type": "string", "enum": list(REASONS), "description": "The one that fits best."},
                     "explanation": {"type": "string", "description": "For the user.", "maxLength": 1000},
                 },
                 "required": ["reason"],

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from palaestra.environment import OnFailure
-from palaestra.envs.language.dialects import Dialect
+from palaestra.envs.language.dialects import CallRequest, Dialect
 from palaestra.envs.language.environment import LanguageEnv
 from palaestra.envs.language.tools import Tool, ToolOutput
 from palaestra.envs.tools.desk.build import MAX_CALLS, desk_tasks, introduction
@@ -101,7 +101,7 @@ class ToolDeskEnv(LanguageEnv):
     | `max_gold_calls` | int | `15` | Only tasks that can be done with so many calls |
     | `tools` | str | `"app"` | Tools that exist: those of the gold calls (`task`), of their applications, or `all` |
     | `distractors` | int | `0` | So many tools beside them, at most 12, that are good for nothing here |
-    | `brief` | bool | `False` | Leave out instructions and schemas, for models trained on this dialogue |
+    | `brief` | bool | `False` | Leave out instructions, schemas and example, for models trained on this dialogue |
     | `world_seed` | int | `0` | The office, and with it all tasks, are drawn from it |
     | `dialect` | str | `"hermes"` | `hermes`, `json`, `tags` (one call a turn), or a dialect of your own |
     | `max_turns` | int | `20` | Horizon |
@@ -224,7 +224,28 @@ class ToolDeskEnv(LanguageEnv):
             names = set(chosen) if self.shown == "task" else set(TOOLS)
         names |= {DISTRACTORS[index] for index in spare}
         tools = {name: self._every[name] for name in (*sorted(names), *SPEAKING)}
-        return tools, "" if self.brief else self.dialect.instructions(tuple(tools.values()))
+        if self.brief:
+            return tools, ""
+        return tools, f"{self.dialect.instructions(tuple(tools.values()))}\n\n{self._example()}"
+
+    def _example(self) -> str:
+        """An invented dialogue in the dialect at hand, which shows more than rules tell."""
+
+        def say(name: str, **arguments: str) -> str:
+            return self.dialect.render(CallRequest(name, arguments), tuple(self._every.values()))
+
+        found = '{"contacts": [{"id": "C-9001", "name": "Mira Tolland", "company": "Tolland Clocks"}], "found": 1}'
+        return "\n".join(
+            (
+                "Example, with tools that you may not have",
+                "Request: Remove Mira Tolland from my contacts.",
+                say("contacts_search", query="Mira Tolland"),
+                self.dialect.wrap(found),
+                say("contacts_delete", contact="C-9001"),
+                self.dialect.wrap('{"deleted": "C-9001"}'),
+                say("answer", answer="The contact was removed."),
+            )
+        )
 
     def _prompt(self, task: Task) -> str:
         now = datetime.fromisoformat(self._world.now)
@@ -282,11 +303,13 @@ class ToolDeskEnv(LanguageEnv):
     # State and rendering ----------------------------------------------------------------------------------------
 
     def _get_family_state(self) -> Any:
-        return {"world": self._world.snapshot(), "spoken": self._spoken.copy(), "log": tuple(self._log)}
+        spoken = (self._spoken.answer, self._spoken.reason, tuple(sorted(self._spoken.asked)))
+        return {"world": self._world.snapshot(), "spoken": spoken, "log": tuple(self._log)}
 
     def _set_family_state(self, state: Any) -> None:
         self._world.restore(state["world"])
-        self._spoken, self._log = state["spoken"].copy(), list(state["log"])
+        answer, reason, asked = state["spoken"]
+        self._spoken, self._log = Spoken(answer, reason, set(asked)), list(state["log"])
         if self._task is not None:
             self._show_tools(self._task)
 
