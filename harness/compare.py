@@ -98,8 +98,9 @@ class Method:
         episodes: In all runs.
         failed: Those that failed, which are in no mean.
         mean: Of outcomes over seeds and tasks.
-        iqm: The interquartile mean of the same.
-        iqm_interval: Over seeds, or over tasks where there is one seed.
+        mean_interval: Student's t over seeds; over tasks where there is one seed, or the seeds do not differ.
+        iqm: The interquartile mean of the same. Of outcomes that are 0 or 1 it is 0 where the mean is below a quarter.
+        iqm_interval: Bootstrap over seeds, or over tasks where there is one seed.
         by_seed: Mean over tasks, by seed.
         gain: The last evaluation minus step 0; None for ordinary runs.
         curves: For each run its (step, mean outcome).
@@ -112,6 +113,7 @@ class Method:
     episodes: int
     failed: int
     mean: float
+    mean_interval: Interval | None
     iqm: float
     iqm_interval: Interval | None
     by_seed: Mapping[str, float]
@@ -194,7 +196,7 @@ def compare(samples: Sequence[Sample]) -> Figures:
         if len({member.step for member in members}) > 1:
             steps = ", ".join(str(member.step) for member in members)
             notes.append(f"The runs of {name} were evaluated at different steps ({steps}); choose one by --at.")
-        if len(members) < 2:
+        if len(members) < 2 and members[0].curve:  # what was not trained varies by its tasks alone
             notes.append(f"{name} has one seed: what training varies by is not in its intervals.")
     methods = [_method(name, members, rng) for name, members in grouped.items()]
     found = []
@@ -330,6 +332,8 @@ def _method(name: str, members: Sequence[Sample], rng: np.random.Generator) -> M
         interval = bootstrap_interval(values, rng, statistic=weighted_interquartile_mean, groups=seeds)
     else:
         interval = mean_interval(values, rng, interquartile=True, groups=tasks)
+    over_seeds = t_test([member.mean for member in members])  # a bootstrap of a few seeds is too narrow
+    over_tasks = mean_interval(values, np.random.default_rng(0), groups=tasks)
     starts = {member.seed: member.start for member in members if member.start is not None and member.step > 0}
     gain = _contrast(_scores(members), starts, rng) if len(starts) == len(members) else None
     return Method(
@@ -340,6 +344,7 @@ def _method(name: str, members: Sequence[Sample], rng: np.random.Generator) -> M
         episodes=sum(member.episodes for member in members),
         failed=sum(member.failed for member in members),
         mean=float(np.mean([member.mean for member in members])),
+        mean_interval=over_tasks if over_seeds is None else over_seeds.interval,
         iqm=interquartile_mean(values),
         iqm_interval=interval,
         by_seed={str(member.seed): member.mean for member in members},

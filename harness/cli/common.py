@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
-__all__ = ["console", "env_option", "key_values"]
+__all__ = ["console", "env_option", "key_values", "new_folder", "progress_bars"]
 
 
 def key_values(pairs: tuple[str, ...], option: str) -> dict[str, Any]:
@@ -45,6 +47,37 @@ def console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else 120, highlight=False, soft_wrap=False)
+
+
+def progress_bars(*, ticking: bool = True) -> Progress:
+    """Bars on stderr, each with a text field `figures`.
+
+    Args:
+        ticking: Whether clocks go on between updates, which takes a thread.
+    """
+    from rich import progress
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[figures]}"),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        console=console(stderr=True),
+        auto_refresh=ticking,
+    )
+
+
+def new_folder(name: str) -> Path:
+    """A folder in `runs` that is not there yet, named by time and `name`."""
+    from datetime import datetime
+
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    folder, number = Path("runs", stem), 2
+    while folder.exists():
+        folder, number = Path("runs", f"{stem}-{number}"), number + 1
+    return folder
 
 
 env_option = click.option(

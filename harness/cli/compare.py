@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from palaestra.harness.compare import Contrast, Figures
+    from palaestra.harness.report.statistics import Interval
 
 
 @click.command("compare")
@@ -26,7 +27,7 @@ def command(runs: tuple[Path, ...], at: int | None, out: Path | None) -> None:
     A RUN is a run folder, or a folder of run folders. Training runs of one recipe are its seeds; ordinary runs are
     told apart by their agents. All must have been evaluated on the same environment and split.
 
-    For each method: the interquartile mean with its bootstrap interval over seeds (over tasks where there is one seed),
+    For each method: the mean and the interquartile mean with intervals over seeds (over tasks where there is one seed),
     and the gain over its own step 0. For each pair: the difference on the same tasks, twice. Over tasks it says whether
     these very policies differ; over seeds (at least two each, five are better) whether the methods do.
 
@@ -52,18 +53,18 @@ def _tables(figures: Figures) -> list[Table]:
 
     methods = Table(title=figures.environment, title_justify="left")
     methods.add_column("method")
-    for column in ("seeds", "step", "tasks", "iqm", "95% interval", "mean", "failed"):
+    for column in ("seeds", "step", "tasks", "mean", "95% interval", "iqm", "95% interval", "failed"):
         methods.add_column(column, justify="right")
     for method in figures.methods:
-        interval = method.iqm_interval
         methods.add_row(
             method.name,
             str(len(method.seeds)),
             str(method.step),
             str(method.tasks),
-            f"{method.iqm:.3f}",
-            "-" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}",
             f"{method.mean:.3f}",
+            _span(method.mean_interval),
+            f"{method.iqm:.3f}",
+            _span(method.iqm_interval),
             str(method.failed),
         )
     rows = [(f"{method.name} minus its start", method.gain) for method in figures.methods if method.gain is not None]
@@ -83,8 +84,12 @@ def _cells(contrast: Contrast) -> list[str]:
     tasks, seeds = contrast.tasks, contrast.seeds
     return [
         f"{tasks.mean:+.3f}",
-        "-" if tasks.interval is None else f"{tasks.interval.low:+.3f} to {tasks.interval.high:+.3f}",
+        _span(tasks.interval, "+"),
         f"{contrast.p_tasks:.3f}",
-        "-" if seeds is None else f"{seeds.interval.low:+.3f} to {seeds.interval.high:+.3f}",
+        _span(None if seeds is None else seeds.interval, "+"),
         "-" if seeds is None else f"{seeds.p:.3f}" + ("" if contrast.paired else " (Welch)"),
     ]
+
+
+def _span(interval: Interval | None, sign: str = "") -> str:
+    return "-" if interval is None else f"{interval.low:{sign}.3f} to {interval.high:{sign}.3f}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from palaestra.harness.cli.common import progress_bars
 from palaestra.harness.runner import Finished
 
 __all__ = ["Progress"]
@@ -67,20 +68,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
-            from rich import progress
-
-            from palaestra.harness.cli.common import console
-
-            self._bars = progress.Progress(
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[figures]}"),
-                progress.TimeElapsedColumn(),
-                progress.TimeRemainingColumn(),
-                console=console(stderr=True),
-                auto_refresh=self._ticking,
-            )
+            self._bars = progress_bars(ticking=self._ticking)
             for agent in self._agents:
                 self._tasks[agent] = self._bars.add_task(agent, start=False, total=None, figures="")
             self._bars.start()

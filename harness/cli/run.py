@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from palaestra.harness.cli.common import console, env_option, key_values
+from palaestra.harness.cli.common import console, env_option, key_values, new_folder
 from palaestra.harness.schedule import slug
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def command(
         raise click.UsageError("An --agent is named twice.")
     count = _count(episodes)
     card = registration.card(env_id)
-    folder = out or _free(Path("runs"), card.id)
+    folder = out or new_folder(slug(card.id.rpartition("/")[2]))
     limits = Limits(retries=retries, turns=max_turns, time=max_time, tokens=max_tokens)
     if timeout is not None:
         limits = Limits(timeout, max(timeout, 600.0), timeout, retries, max_turns, max_time, max_tokens)
@@ -172,17 +172,6 @@ def _count(episodes: str) -> int | None:
     if not episodes.isdigit() or int(episodes) < 1:
         raise click.UsageError(f"--episodes is '{episodes}'; give a number of at least 1, or 'all'.")
     return int(episodes)
-
-
-def _free(parent: Path, env_id: str) -> Path:
-    """A folder that is not there yet, named by time and environment."""
-    from datetime import datetime
-
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{slug(env_id.rpartition('/')[2])}"
-    folder, number = parent / name, 2
-    while folder.exists():
-        folder, number = parent / f"{name}-{number}", number + 1
-    return folder
 
 
 def _show(

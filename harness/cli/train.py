@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from palaestra.harness.cli.common import new_folder
 from palaestra.harness.schedule import slug
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def command(
     if resume and out is None:
         raise click.UsageError("--resume needs --out: the folder of the run to go on with.")
     asked = _recipe(recipe, overrides, seed, steps)
-    folder = out or _free(Path("runs"), f"{slug(asked.name)}-{asked.train.seed}")
+    folder = out or new_folder(f"{slug(asked.name)}-{asked.train.seed}")
     with TrainingProgress(asked.train.steps) as progress:
         ended = train(asked, folder, resume=resume, listener=progress)
     click.echo(f"{asked.name}: {ended.status} after step {ended.step} of {asked.train.steps}: {folder}")
@@ -72,7 +72,8 @@ def command(
 
         click.echo(f"Report: {write_training_report(folder)}")
     if ended.status != "finished":
-        click.echo(f"Go on with:\n  {_again(folder)}", err=True)
+        # Its recipe.toml has all that was asked, --seed, --steps and --set, too.
+        click.echo(f"Go on with:\n  {shlex.join(['palaestra', 'train', str(folder), '--resume'])}", err=True)
         return 130
     return 0
 
@@ -82,21 +83,3 @@ def _recipe(path: Path, overrides: tuple[str, ...], seed: int | None, steps: int
 
     extra = [f"train.{name}={value}" for name, value in (("seed", seed), ("steps", steps)) if value is not None]
     return load_recipe(path, (*overrides, *extra))
-
-
-def _free(parent: Path, name: str) -> Path:
-    """A folder that is not there yet, named by time and recipe."""
-    from datetime import datetime
-
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
-    folder, number = parent / stem, 2
-    while folder.exists():
-        folder, number = parent / f"{stem}-{number}", number + 1
-    return folder
-
-
-def _again(folder: Path) -> str:
-    steps = [word for word in sys.argv if word.startswith("--steps=")]
-    if "--steps" in sys.argv[:-1]:
-        steps = sys.argv[(place := sys.argv.index("--steps")) : place + 2]
-    return shlex.join(["palaestra", "train", str(folder), "--resume", *steps])

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from palaestra.harness.cli.common import progress_bars
 from palaestra.harness.training.listener import Listener
 
 __all__ = ["TrainingProgress"]
@@ -42,19 +43,7 @@ class TrainingProgress(Listener):
 
     def __enter__(self) -> TrainingProgress:
         if sys.stderr.isatty():
-            from rich import progress
-
-            from palaestra.harness.cli.common import console
-
-            self._bars = progress.Progress(
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[figures]}"),
-                progress.TimeElapsedColumn(),
-                progress.TimeRemainingColumn(),
-                console=console(stderr=True),
-            )
+            self._bars = progress_bars()
             self._main = self._bars.add_task("training", total=self._steps, figures="")
             self._part = self._bars.add_task("", total=None, figures="", visible=False)
             self._bars.start()
@@ -100,6 +89,8 @@ class TrainingProgress(Listener):
         parts = [f"{label} {row[name]:.3f}" for name, label in _FIGURES if name in row]
         if row.get("train/failed"):
             parts.append(f"{row['train/failed']:.0f} failed")
+        if "learner/nothing_to_learn" in row:
+            parts.append("nothing to learn")
         held_out = ""
         if "eval/outcome" in row:
             held_out = f"held-out outcome {row['eval/outcome']:.3f}"

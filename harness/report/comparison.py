@@ -33,15 +33,16 @@ def write_comparison(figures: Figures, out: str | os.PathLike[str]) -> Path:
     path = path if path.suffix == ".html" else path / "comparison.html"
     bars = []
     for index, method in enumerate(figures.methods):
-        found = method.iqm_interval
+        found = method.mean_interval
         low, high = (None, None) if found is None else (found.low, found.high)
-        bars.append(Bar(method.name, method.iqm, low, high, index % COLOURS))
+        bars.append(Bar(method.name, method.mean, low, high, index % COLOURS))
     text = (
         make_templates()
         .get_template("comparison.html")
         .render(
+            title=figures.environment,
             figures=figures,
-            bars=Markup(bar_chart([("", bars)], title="Interquartile mean of the outcome by method")),
+            bars=Markup(bar_chart([("", bars)], title="Mean outcome by method")),
             curves=Markup(_curves(figures.methods)),
         )
     )

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from palaestra.episodes import Episode, Turn
 from palaestra.harness.report.paired_tests import t_test
 
-__all__ = ["Arm", "Check", "ControlResult", "draw_actions", "policy_gradient", "softmax", "tuned_arm"]
+__all__ = [
+    "Arm",
+    "Check",
+    "ControlResult",
+    "draw_actions",
+    "played_episode",
+    "policy_gradient",
+    "softmax",
+    "tuned_arm",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -146,3 +157,33 @@ def _point(step: int, values: FloatArray) -> tuple[float, float, float, float]:
     if test is None:
         return float(step), mean, mean, mean
     return float(step), mean, max(0.0, test.interval.low), min(1.0, test.interval.high)
+
+
+def played_episode(name: str, number: int, group: int, turns: Sequence[Turn], outcome: float, **more: Any) -> Episode:
+    """A control's episode as a runner would record it.
+
+    Args:
+        name: Of the control's environment, "Lock".
+        number: Makes its ids.
+        group: Makes the id of its group.
+        turns: What was done.
+        outcome: In [0, 1].
+        **more: Other fields of `Episode`.
+    """
+    short = name.lower()
+    return Episode(
+        episode_id=f"{short}-{number}",
+        group_id=f"{short}-{group}",
+        env_id=f"control/{name}",
+        env_kwargs={},
+        task=None,
+        seed=0,
+        attempt=0,
+        agent_id="agent",
+        world_id=f"{short}-{number}",
+        status="terminated",
+        observations=[""] * (len(turns) + 1),
+        turns=list(turns),
+        outcome=outcome,
+        **more,
+    )

@@ -35,6 +35,7 @@ from palaestra.harness.reproduce.control import (
     Check,
     ControlResult,
     draw_actions,
+    played_episode,
     policy_gradient,
     softmax,
     tuned_arm,
@@ -188,22 +189,9 @@ def lock_episode(actions: IntArray, code: IntArray, number: int = 0) -> Episode:
         turns.append(Turn(t, str(action), terminated=t == len(code) - 1, completion=sample))
         length += len(context) + 1
         context = [100 + t if action == wanted else 99]
-    return Episode(
-        episode_id=f"lock-{number}",
-        group_id=f"lock-{number // GROUP}",
-        env_id="control/Lock",
-        env_kwargs={},
-        task=None,
-        seed=0,
-        attempt=0,
-        agent_id="agent",
-        world_id=f"lock-{number}",
-        status="terminated",
-        observations=[""] * (len(turns) + 1),
-        turns=turns,
-        outcome=float((actions == code).all()),
-        privileged={"answers": ("".join(map(str, code.tolist())),)},
-    )
+    answer = "".join(map(str, code.tolist()))
+    outcome = float((actions == code).all())
+    return played_episode("Lock", number, number // GROUP, turns, outcome, privileged={"answers": (answer,)})
 
 
 def _credit_gap(gain: Callable[[FloatArray], FloatArray]) -> float:

@@ -41,6 +41,7 @@ from palaestra.harness.reproduce.control import (
     Check,
     ControlResult,
     draw_actions,
+    played_episode,
     policy_gradient,
     softmax,
     tuned_arm,
@@ -226,23 +227,7 @@ def _episodes(actions: IntArray, outcomes: FloatArray) -> list[Episode]:
             context = np.array([number], np.int32)
             sample = Completion(np.array([action], np.int32), np.zeros(1, np.float32), context, 2 * t)
             turns.append(Turn(t, str(action), terminated=t == TURNS - 1, completion=sample))
-        episodes.append(
-            Episode(
-                episode_id=f"luck-{number}",
-                group_id=f"luck-{number // GROUP}",
-                env_id="control/Luck",
-                env_kwargs={},
-                task=None,
-                seed=0,
-                attempt=0,
-                agent_id="agent",
-                world_id=f"luck-{number}",
-                status="terminated",
-                observations=[""] * (TURNS + 1),
-                turns=turns,
-                outcome=outcome,
-            )
-        )
+        episodes.append(played_episode("Luck", number, number // GROUP, turns, outcome))
     return episodes
 
 

@@ -30,11 +30,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from palaestra.episodes import Episode, TextPart, ToolCall, ToolResult, Turn
+from palaestra.episodes import TextPart, ToolCall, ToolResult, Turn
 from palaestra.harness.reproduce.control import (
     Check,
     ControlResult,
     draw_actions,
+    played_episode,
     policy_gradient,
     softmax,
     tuned_arm,
@@ -183,23 +184,7 @@ def _episode_gap(stratified: Callable[..., FloatArray]) -> float:
     episodes = []
     for number, (reward, calls) in enumerate(zip(rewards.tolist(), strata.tolist(), strict=True)):
         made = tuple(ToolCall("search", {}, ToolResult((TextPart("found"),)), "ok") for _ in range(calls))
-        episodes.append(
-            Episode(
-                episode_id=f"strata-{number}",
-                group_id="strata",
-                env_id="control/Strata",
-                env_kwargs={},
-                task=None,
-                seed=0,
-                attempt=0,
-                agent_id="agent",
-                world_id=f"strata-{number}",
-                status="terminated",
-                observations=["", ""],
-                turns=[Turn(0, "", made, terminated=True)],
-                outcome=reward,
-            )
-        )
+        episodes.append(played_episode("Strata", number, 0, [Turn(0, "", made, terminated=True)], reward))
     design = Stratified(alpha=0.5)
     credited = CreditResult([np.array([episode.outcome]) for episode in episodes], "episode")
     found = design(credit_batch(episodes, credited, strata=design.strata))[:, 0]

@@ -117,6 +117,7 @@ def _page(result: Result, command: str) -> str:
     curves = {names[arm]: learning_curve(pairs, arm) for arm in reversed(ARMS)}
     template = make_templates().from_string((files(__package__) / "claim.html").read_text(encoding="utf-8"))
     return template.render(
+        title=result.claim.title,
         claim=result.claim,
         span=_span,
         judged=result.judgement,

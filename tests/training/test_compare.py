@@ -56,6 +56,7 @@ def test_training_runs_are_grouped_by_recipe_and_told_apart_by_what_differs(trai
     assert compare(find_samples([trained])) == figures
     first = compare(find_samples([trained / "1e-2-0", trained / "1e-2-1"], at=0)).methods[0]
     assert (first.step, first.gain) == (0, None)
+    assert "letters has one seed" in compare(find_samples([trained / "1e-2-0"])).notes[0]
     runs = [Run(trained / f"1e-2-{seed}" / "eval" / "step-0") for seed in (0, 1)]
     assert first.mean == pytest.approx(np.mean([entry.outcome for one in runs for entry in one.entries]))
 
@@ -95,7 +96,7 @@ def test_ordinary_runs_are_compared_by_agent(tmp_path):
     contrast = figures.comparisons[0].contrast
     assert (contrast.tasks.mean, contrast.tasks.tasks, contrast.seeds) == (1.0, 4, None)
     assert contrast.p_tasks == 2 / 2**4
-    assert "null has one seed" in figures.notes[0]
+    assert figures.notes == []  # nothing was trained, so there is no seed of a training to vary
 
 
 def test_differences_over_seeds_and_over_tasks_by_hand():
@@ -114,6 +115,18 @@ def test_differences_over_seeds_and_over_tasks_by_hand():
     assert not unpaired.paired
     assert unpaired.seeds.mean == pytest.approx(by_seed.mean())
     assert unpaired.tasks == contrast.tasks
+
+
+def test_a_mean_has_an_interval_over_seeds_and_over_tasks_where_there_is_one():
+    # By hand: means of 0.1, 0.2, 0.3 over ten tasks, of which the interquartile mean sees nothing.
+    several = compare([sample("a", seed, [1.0] * (seed + 1) + [0.0] * (9 - seed)) for seed in range(3)]).methods[0]
+    assert (several.mean, several.iqm) == (pytest.approx(0.2), 0.0)
+    reach = 4.302653 * 0.1 / 3**0.5
+    assert several.mean_interval.low == pytest.approx(0.2 - reach, abs=1e-6)
+    assert several.mean_interval.high == pytest.approx(0.2 + reach, abs=1e-6)
+    for seeds in (1, 3):  # seeds that do not differ say nothing of seeds
+        alike = compare([sample("a", seed, [1.0, 0.0, 1.0, 0.0]) for seed in range(seeds)]).methods[0]
+        assert alike.mean_interval.low < 0.3 and alike.mean_interval.high > 0.7
 
 
 def test_only_tasks_that_all_have_done_are_compared():

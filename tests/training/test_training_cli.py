@@ -14,6 +14,7 @@ from palaestra_training_toys import recipe_table
 
 from palaestra.harness.run_folder import Run
 from palaestra.harness.training.metrics import read_metrics
+from palaestra.harness.training.recipe import load_recipe
 from palaestra.harness.training.typed import write_toml
 
 HERE = Path(__file__).parent
@@ -74,7 +75,8 @@ def test_an_interrupted_run_ends_after_its_step_with_a_checkpoint(recipe, tmp_pa
     last = int(read_metrics(tmp_path / "run")[-1]["step"])
     assert f"interrupted after step {last} of 500" in out
     assert (tmp_path / "run" / "checkpoints" / f"step-{last}").is_dir()
-    assert f"palaestra train {tmp_path / 'run'} --resume --steps 500" in err
+    assert f"palaestra train {tmp_path / 'run'} --resume\n" in err
+    assert load_recipe(tmp_path / "run" / "recipe.toml").train.steps == 500
     code, out, err = finish(tmp_path / "run", "--resume", "--steps", last + 1, "--no-report")
     assert code == 0, err
     assert [row["step"] for row in read_metrics(tmp_path / "run")] == list(range(last + 2))
