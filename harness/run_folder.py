@@ -33,7 +33,17 @@ from palaestra.episodes import Episode
 from palaestra.errors import DiskFull, RecordError
 from palaestra.records import decode_episode, dump_line, encode_episode
 
-__all__ = ["TRAINING", "Entry", "Run", "RunWriter", "find_runs", "is_training", "lock_folder", "write_json"]
+__all__ = [
+    "TRAINING",
+    "Entry",
+    "Run",
+    "RunWriter",
+    "find_runs",
+    "is_training",
+    "lock_folder",
+    "move_whole",
+    "write_json",
+]
 
 TRAINING = "training"
 """The `kind` in the manifest of a training run."""
@@ -82,6 +92,22 @@ def write_json(path: Path, data: Any) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def move_whole(draft: Path, place: Path) -> None:
+    """Moves a folder to its place when all of it is on the disk, so that a power loss leaves all of it or nothing."""
+    for path in (*draft.rglob("*"), draft):
+        _sync(path)
+    os.rename(draft, place)
+    _sync(place.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _scan(path: Path) -> tuple[list[Entry], int, str]:

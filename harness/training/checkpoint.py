@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import pickle
 import shutil
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 from palaestra.blobs import FolderBlobs
 from palaestra.errors import DiskFull, RecordError
-from palaestra.harness.run_folder import write_json
+from palaestra.harness.run_folder import move_whole, write_json
 from palaestra.records import decode_value, encode_value
 
 __all__ = ["Checkpoints"]
@@ -57,12 +56,11 @@ class Checkpoints:
             draft.mkdir(parents=True)
             with (draft / "learner.pt").open("wb") as file:
                 torch.save(dict(learner), file)
-                os.fsync(file.fileno())
             blobs = FolderBlobs(draft / "blobs")
             write_json(draft / "state.json", {"step": step, "state": encode_value(dict(state), blobs)})
             if place.exists():
                 shutil.rmtree(place)
-            os.rename(draft, place)
+            move_whole(draft, place)
         except (OSError, RuntimeError) as error:
             shutil.rmtree(draft, ignore_errors=True)
             # torch's own writer says RuntimeError where the disk is full.

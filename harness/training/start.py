@@ -25,7 +25,7 @@ from palaestra.cache import cache_dir
 from palaestra.episodes import Episode
 from palaestra.errors import ConfigError
 from palaestra.harness.manifest import redact
-from palaestra.harness.run_folder import find_runs
+from palaestra.harness.run_folder import find_runs, move_whole
 from palaestra.harness.runner import Limits
 from palaestra.harness.schedule import seed_of
 from palaestra.harness.training.collect import Collector
@@ -90,7 +90,7 @@ def _copy_whole(source: Path, target: Path) -> None:
     draft = target.with_name(f".{target.name}-{os.getpid()}")
     try:
         shutil.copytree(source, draft)
-        os.rename(draft, target)
+        move_whole(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -121,7 +121,7 @@ def save_policy(loaded: LanguageModel, folder: Path) -> None:
         without_adapters(loaded.model).save_pretrained(draft)
         loaded.tokenizer.save_pretrained(draft)
     shutil.rmtree(folder, ignore_errors=True)
-    os.rename(draft, folder)
+    move_whole(draft, folder)
 
 
 def without_adapters(model: Any) -> Any:

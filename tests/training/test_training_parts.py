@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,25 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, mon
     assert kept.steps() == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
     assert torch.equal(kept.load(1)[0]["w"], torch.ones(1))
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_is_in_its_place(tmp_path, monkeypatch):
+    synced, before, fsync, rename = [], [], os.fsync, os.rename
+
+    def sync(handle):
+        synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        fsync(handle)
+
+    def move(draft, place):
+        before.extend(synced)
+        assert {path.name for path in (draft, *draft.rglob("*"))} <= set(synced)
+        rename(draft, place)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "rename", move)
+    Checkpoints(tmp_path / "c").save(1, {"w": torch.ones(1)}, {"credit": {"a": np.arange(4000.0)}})
+    assert {"learner.pt", "state.json", "blobs"} <= set(before)
+    assert synced[len(before) :] == ["c"]  # the move itself
 
 
 def test_damaged_checkpoints_say_what_to_do_and_run_no_code(tmp_path):
