@@ -153,7 +153,10 @@ class SupervisedLearner:
         config = self.config
         kept = [sequence for sequence in sequences if sequence.loss_mask[1:].any()]
         if not kept:
-            raise ConfigError("There is nothing to learn: no sequence has a token that carries loss.")
+            raise ConfigError(
+                "There is nothing to learn: no sequence has a token that carries loss. Either there are no dialogues, "
+                "or the context window is too short for their first turn."
+            )
         optimizer = GuardedAdamW(self.model, lr=config.lr, weight_decay=config.weight_decay, grad_clip=config.grad_clip)
         rng = np.random.default_rng(config.seed)
         steps = config.epochs * math.ceil(len(kept) / config.batch_size)
