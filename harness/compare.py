@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class Method:
         episodes: In all runs.
         failed: Those that failed, which are in no mean.
         mean: Of outcomes over seeds and tasks.
-        mean_interval: Student's t over seeds; over tasks where there is one seed, or the seeds do not differ.
+        mean_interval: Student's t over seeds, cut at 0 and 1; over tasks where there is one seed, or the seeds do not differ.
         iqm: The interquartile mean of the same. Of outcomes that are 0 or 1 it is 0 where the mean is below a quarter.
         iqm_interval: Bootstrap over seeds, or over tasks where there is one seed.
         by_seed: Mean over tasks, by seed.
@@ -344,13 +344,17 @@ def _method(name: str, members: Sequence[Sample], rng: np.random.Generator) -> M
         episodes=sum(member.episodes for member in members),
         failed=sum(member.failed for member in members),
         mean=float(np.mean([member.mean for member in members])),
-        mean_interval=over_tasks if over_seeds is None else over_seeds.interval,
+        mean_interval=over_tasks if over_seeds is None else _cut(over_seeds.interval),
         iqm=interquartile_mean(values),
         iqm_interval=interval,
         by_seed={str(member.seed): member.mean for member in members},
         gain=gain,
         curves=[member.curve for member in members if member.curve],
     )
+
+
+def _cut(interval: Interval) -> Interval:
+    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def _contrast(first: _Scores, second: _Scores, rng: np.random.Generator) -> Contrast:
