@@ -98,7 +98,7 @@ class Method:
         episodes: In all runs.
         failed: Those that failed, which are in no mean.
         mean: Of outcomes over seeds and tasks.
-        mean_interval: Student's t over seeds, cut at 0 and 1; over tasks where there is one seed, or the seeds do not differ.
+        mean_interval: Student's t over seeds, cut at 0 and 1; over tasks where there is one seed or they are equal.
         iqm: The interquartile mean of the same. Of outcomes that are 0 or 1 it is 0 where the mean is below a quarter.
         iqm_interval: Bootstrap over seeds, or over tasks where there is one seed.
         by_seed: Mean over tasks, by seed.
