@@ -87,8 +87,8 @@ def register_built_in() -> None:
             kind="verifiable",
             interface="text",
             extras=("bfcl",),
-            # Where no call is right, silence wins, and so does all that holds no call: 0.253 of the default tasks are of
-            # that kind. (The bounds leave room for samples of 300.) Where any call is right, every call wins.
+            # Where no call is right, silence wins, and so does all that holds no call: 0.253 of the default tasks are
+            # of that kind. (The bounds leave room for samples of 300.) Where any call is right, every call wins.
             bounds={
                 "null": 0.26,
                 "echo": 0.36,
