@@ -27,6 +27,7 @@ from palaestra.harness.report.statistics import (
 )
 from palaestra.harness.run_folder import Run, is_training
 from palaestra.harness.training.metrics import read_metrics
+from palaestra.harness.training.recipe import without
 
 __all__ = ["Comparison", "Contrast", "Figures", "Method", "Sample", "compare", "find_samples"]
 
@@ -223,9 +224,8 @@ def _names(manifests: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
     """A label for each training run, equal for those that differ only in their seed."""
 
     def what(manifest: Mapping[str, Any]) -> dict[str, Any]:
-        recipe = {name: part for name, part in manifest["recipe"].items() if name != "description"}
-        free = ("seed", "steps", "keep", "checkpoint_every")
-        return {**recipe, "train": {name: value for name, value in recipe["train"].items() if name not in free}}
+        free = [f"train.{name}" for name in ("seed", "steps", "keep", "checkpoint_every")]
+        return without(manifest["recipe"], "description", *free)
 
     firsts: dict[str, list[dict[str, Any]]] = {}
     names = {}

@@ -65,7 +65,7 @@ def command(
     overrides: tuple[str, ...],
     held_out: str,
 ) -> int:
-    r"""Test a paper's claim: igpo, stratified, or spa.
+    r"""Test a paper's claim: igpo, stratified, spa, or toolrl.
 
     First the positive control: a small environment in which the effect is provable, and must be found. If it is not,
     nothing is trained. Then pilot runs, which say how many seeds are needed. Then method and baseline with the same

@@ -11,7 +11,7 @@ from typing import Literal
 from palaestra.errors import ConfigError
 from palaestra.harness.manifest import differences
 from palaestra.harness.reproduce.claim import Claim
-from palaestra.harness.training.recipe import ModelSection, Recipe, WarmStartSection, load_recipe
+from palaestra.harness.training.recipe import ModelSection, Recipe, WarmStartSection, load_recipe, without
 
 __all__ = ["ARMS", "Arm", "Arms", "arm_of", "load_arms", "shorter", "with_start"]
 
@@ -40,7 +40,7 @@ class Arms:
     @property
     def differences(self) -> list[str]:
         """Where they differ beside name, credit and advantage; in the learner alone, or they could not be compared."""
-        return list(differences(_without(self.baseline, _OWN), _without(self.method, _OWN)))
+        return list(differences(without(self.baseline.to_json(), *_OWN), without(self.method.to_json(), *_OWN)))
 
 
 def load_arms(claim: Claim, folder: Path, *, on: Path | None = None, overrides: Sequence[str] = ()) -> Arms:
@@ -89,7 +89,7 @@ def load_arms(claim: Claim, folder: Path, *, on: Path | None = None, overrides: 
             "recipe; give one of them another name."
         )
     own = (*_OWN, "learner")
-    unfair = list(differences(_without(arms.baseline, own), _without(arms.method, own)))
+    unfair = list(differences(without(arms.baseline.to_json(), *own), without(arms.method.to_json(), *own)))
     if unfair:
         raise ConfigError(
             f"The recipes of '{claim.name}' differ in more than their reward (baseline first): {'; '.join(unfair)}. "
@@ -134,7 +134,3 @@ def shorter(recipe: Recipe) -> Recipe:
     return dataclasses.replace(
         recipe, warm_start=warm, rollout=rollout, evaluation=evaluation
     ).with_train(steps=least(recipe.train, "steps", 4))  # fmt: skip
-
-
-def _without(recipe: Recipe, sections: Sequence[str]) -> dict[str, object]:
-    return {name: part for name, part in recipe.to_json().items() if name not in sections}

@@ -19,7 +19,7 @@ from palaestra.errors import ConfigError, PalaestraError
 from palaestra.harness.manifest import differences
 from palaestra.harness.training.interrupts import Interrupts
 from palaestra.harness.training.listener import Listener
-from palaestra.harness.training.recipe import Recipe, completed
+from palaestra.harness.training.recipe import Recipe, completed, without
 
 __all__ = ["Job", "JobFailed", "Stopped", "command_of", "is_finished", "run_jobs"]
 
@@ -205,6 +205,4 @@ def _manifest(job: Job) -> dict[str, Any] | None:
 
 def _asked(recipe: dict[str, Any]) -> dict[str, Any]:
     """All that the numbers of a run depend on."""
-    free = ("keep", "checkpoint_every")
-    train = {name: value for name, value in recipe["train"].items() if name not in free}
-    return {**{name: part for name, part in recipe.items() if name not in ("name", "description")}, "train": train}
+    return without(recipe, "name", "description", "train.keep", "train.checkpoint_every")

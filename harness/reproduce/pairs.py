@@ -18,6 +18,7 @@ from palaestra.harness.manifest import differences
 from palaestra.harness.reproduce.arms import ARMS, Arm, arm_of
 from palaestra.harness.reproduce.claim import Claim
 from palaestra.harness.run_folder import is_training
+from palaestra.harness.training.recipe import without
 
 __all__ = ["Pair", "find_pairs", "read_pair"]
 
@@ -164,14 +165,12 @@ def _trainings(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 def _comparable(recipe: dict[str, Any]) -> dict[str, Any]:
     """What runs of one arm have in common."""
-    free = ("seed", "keep", "checkpoint_every")
-    train = {name: value for name, value in recipe["train"].items() if name not in free}
-    return {**{name: part for name, part in recipe.items() if name not in ("name", "description")}, "train": train}
+    return without(recipe, "name", "description", "train.seed", "train.keep", "train.checkpoint_every")
 
 
 def _fair(recipe: dict[str, Any]) -> dict[str, Any]:
     """What the two arms have in common."""
-    return {name: p for name, p in _comparable(recipe).items() if name not in ("credit", "advantage", "learner")}
+    return without(_comparable(recipe), "credit", "advantage", "learner")
 
 
 def _start(folder: Path) -> str | None:

@@ -29,7 +29,7 @@ from palaestra.harness.training.interrupts import Interrupts
 from palaestra.harness.training.listener import Listener
 from palaestra.harness.training.metrics import MetricsWriter
 from palaestra.harness.training.playground import Playground, credit_of, play
-from palaestra.harness.training.recipe import Recipe, completed
+from palaestra.harness.training.recipe import Recipe, completed, without
 from palaestra.harness.training.sampler import TaskSampler
 from palaestra.harness.training.start import save_policy, starting_policy
 from palaestra.harness.training.step import batch_metrics, episode_metrics, in_groups, least_group, prefixed
@@ -386,8 +386,7 @@ def _manifest_before(folder: Path, recipe: Recipe, resume: bool) -> Mapping[str,
 
 def _asked(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What a resumed run must have in common with the one before: all but how long it goes on, and what is kept."""
-    free = ("steps", "keep", "checkpoint_every")
-    return {**recipe, "train": {name: value for name, value in recipe["train"].items() if name not in free}}
+    return without(recipe, "name", "description", "train.steps", "train.keep", "train.checkpoint_every")
 
 
 def _manifest(recipe: Recipe, before: Mapping[str, Any] | None) -> dict[str, Any]:

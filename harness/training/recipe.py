@@ -28,6 +28,7 @@ __all__ = [
     "WarmStartSection",
     "completed",
     "load_recipe",
+    "without",
 ]
 
 
@@ -335,6 +336,15 @@ def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
         PalaestraError: It holds what there is no more.
     """
     return Recipe.from_source(Source(dict(recorded))).to_json()
+
+
+def without(recipe: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """A recipe's table without some sections or keys (`learner`, `train.seed`), to compare what is left."""
+    table = {name: dict(part) if isinstance(part, Mapping) else part for name, part in recipe.items()}
+    for key in keys:
+        section, _, name = key.partition(".")
+        (table[section] if name else table).pop(name or section, None)
+    return table
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
