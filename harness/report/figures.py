@@ -276,7 +276,9 @@ def _breakdowns(
         for episode in agent.episodes:
             for name, value in episode.labels.items():
                 values.setdefault(name, set()).add(value)
-    fields = [name for name, found in values.items() if 2 <= len(found) <= _MAX_VALUES]
+    # What is different in nearly every episode divides them into no kinds.
+    most = min(_MAX_VALUES, max(2, *(2 * len(agent.episodes) // 3 for agent in agents)))
+    fields = [name for name, found in values.items() if 2 <= len(found) <= most]
     fields.sort(key=lambda name: (_FIRST_FIELDS.index(name) if name in _FIRST_FIELDS else len(_FIRST_FIELDS), name))
     breakdowns: dict[str, dict[str, dict[str, Score]]] = {}
     for name in fields[:_MAX_FIELDS]:

@@ -235,6 +235,15 @@ def test_every_number_in_the_page_is_in_the_json(tmp_path: Path) -> None:
             assert number(score["mean"]) in text
 
 
+def test_what_differs_in_nearly_every_episode_is_no_kind(tmp_path: Path) -> None:
+    facts = {number: {"user": f"P-{number}", "calls": number % 5} for number in range(8)}
+    episodes = [episode(number) for number in facts]
+    for number, one in enumerate(episodes):
+        object.__setattr__(one.task, "metadata", facts[number])
+    write_report([run("a", episodes)], tmp_path)
+    assert set(json.loads((tmp_path / "report.json").read_text())["breakdowns"]) == {"calls"}
+
+
 def test_the_same_runs_make_the_same_bytes(tmp_path: Path) -> None:
     runs = [run("a", [episode(n, outcome=n / 10) for n in range(10)])]
     paths = [write_report(runs, tmp_path / name) for name in ("one", "two")]
