@@ -238,8 +238,8 @@ def test_every_number_in_the_page_is_in_the_json(tmp_path: Path) -> None:
 def test_what_differs_in_nearly_every_episode_is_no_kind(tmp_path: Path) -> None:
     facts = {number: {"user": f"P-{number}", "calls": number % 5} for number in range(8)}
     episodes = [episode(number) for number in facts]
-    for number, one in enumerate(episodes):
-        object.__setattr__(one.task, "metadata", facts[number])
+    for place, one in enumerate(episodes):
+        object.__setattr__(one.task, "metadata", facts[place])
     write_report([run("a", episodes)], tmp_path)
     assert set(json.loads((tmp_path / "report.json").read_text())["breakdowns"]) == {"calls"}
 

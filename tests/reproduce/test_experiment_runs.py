@@ -11,7 +11,7 @@ import pytest
 
 from palaestra.errors import ConfigError, RecordError
 from palaestra.harness.reproduce.arms import load_arms, shorter, with_start
-from palaestra.harness.reproduce.claims import find_claim
+from palaestra.harness.reproduce.claims import CLAIMS, find_claim
 from palaestra.harness.reproduce.control import Arm, Check, ControlResult
 from palaestra.harness.reproduce.experiment import SCALES, Scale, finished_experiment, run_experiment
 from palaestra.harness.reproduce.jobs import is_finished
@@ -182,7 +182,7 @@ def test_a_pair_with_two_starts_is_none(tuned, tmp_path):
 
 
 def test_the_repositorys_recipes_make_fair_arms(request):
-    for name in ("igpo", "stratified", "spa"):
+    for name in CLAIMS:
         arms = load_arms(find_claim(name), request.config.rootpath / "recipes")
         assert arms.method.environment == arms.baseline.environment
         small = shorter(arms.method)
@@ -190,7 +190,7 @@ def test_the_repositorys_recipes_make_fair_arms(request):
         assert small.credit == arms.method.credit
 
 
-def test_the_gpu_recipe_serves_every_claim(request):
+def test_the_gpu_recipe_serves_every_claim_about_search(request):
     recipes = request.config.rootpath / "recipes"
     for name in ("igpo", "stratified", "spa"):
         arms = load_arms(find_claim(name), recipes, on=recipes / "search-igpo-smollm2.toml")
