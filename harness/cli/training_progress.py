@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ _FIGURES = (
     ("learner/entropy", "entropy"),
     ("train/turns", "turns"),
 )
+_OUTCOME = re.compile(r"eval(-[^/]+)?/outcome")
 _QUIET = 15.0  # seconds between plain lines about the parts of something long
 
 
@@ -91,14 +93,18 @@ class TrainingProgress(Listener):
             parts.append(f"{row['train/failed']:.0f} failed")
         if "learner/nothing_to_learn" in row:
             parts.append("nothing to learn")
-        held_out = ""
-        if "eval/outcome" in row:
-            held_out = f"held-out outcome {row['eval/outcome']:.3f}"
-            if "eval/outcome_low" in row:
-                held_out += f" [{row['eval/outcome_low']:.3f}, {row['eval/outcome_high']:.3f}]"
+        measured = [_held_out(row, name.removesuffix("/outcome")) for name in row if _OUTCOME.fullmatch(name)]
+        held_out = "  ".join(measured)
         if self._bars is not None:
             self._bars.update(self._main, completed=number, total=steps, figures="  ".join(parts))
             if held_out:
                 self._bars.console.print(f"step {number}: {held_out}")
         else:
             click.echo("  ".join([f"step {number}/{steps}", *parts, *filter(None, [held_out])]), err=True)
+
+
+def _held_out(row: Mapping[str, float], place: str) -> str:
+    text = f"held-out outcome{place.removeprefix('eval').replace('-', ' of ', 1)} {row[f'{place}/outcome']:.3f}"
+    if f"{place}/outcome_low" in row:
+        text += f" [{row[f'{place}/outcome_low']:.3f}, {row[f'{place}/outcome_high']:.3f}]"
+    return text

@@ -112,7 +112,7 @@ def write_training_report(folder: str | os.PathLike[str], out: str | os.PathLike
     if manifest.get("kind") != "training" or not rows:
         raise RecordError(f"{source} holds no training run with metrics.")
     held_out = [row for row in rows if "eval/outcome" in row]
-    charts = [(chart, _drawn(chart, rows)) for chart in (*_CHARTS, *_of_credit(rows))]
+    charts = [(chart, _drawn(chart, rows)) for chart in (*_of_environments(manifest), *_CHARTS, *_of_credit(rows))]
     charts.append((_TIMES, _drawn(_TIMES, timings)))
     text = (
         make_templates()
@@ -152,6 +152,20 @@ def _held_out(rows: Sequence[Mapping[str, float]]) -> str:
         x_title="step",
         bands={name: band} if len(band) > 1 else {},
     )
+
+
+def _of_environments(manifest: Mapping[str, Any]) -> list[Chart]:
+    """A chart for each environment, where there is more than one."""
+    also = manifest["recipe"].get("also", {})
+    names = {"environment": "eval", **{name: f"eval-{name}" for name in also}} if also else {}
+    ids = {"environment": manifest["recipe"]["environment"]["id"], **{name: also[name]["id"] for name in also}}
+    return [
+        Chart(
+            f"Outcome in {ids[name]}" + f" ({name})" * (name != "environment"),
+            {"training": f"train/{name}/outcome", "held-out": f"{place}/outcome"},
+        )
+        for name, place in names.items()
+    ]
 
 
 def _of_credit(rows: Sequence[Mapping[str, float]]) -> list[Chart]:

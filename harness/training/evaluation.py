@@ -74,7 +74,7 @@ def evaluate(recipe: Recipe, ground: Ground, agent: Agent, folder: Path, listene
         concurrency=rollout.concurrency,
         limits=Limits(retries=rollout.retries, turns=rollout.max_turns),
         deterministic=rollout.deterministic,
-        on_start=lambda done, total: listener.phase(f"evaluation ({folder.name})", total),
+        on_start=lambda done, total: listener.phase(f"evaluation ({folder.parent.name}/{folder.name})", total),
         on_world=lambda episodes: listener.advance(),
     )
     if played.manifest["status"] == "interrupted":

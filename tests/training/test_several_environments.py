@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from palaestra.errors import PalaestraError
+from palaestra.harness.cli.training_progress import TrainingProgress
+from palaestra.harness.report.training import write_training_report
 from palaestra.harness.run_folder import Run
 from palaestra.harness.training.loop import train
 from palaestra.harness.training.metrics import read_metrics
@@ -41,6 +43,8 @@ def test_every_step_plays_and_every_evaluation_measures_all_of_them(small_steps,
     for step in (0, 2):
         envs = {episode.env_id for episode in Run(tmp_path / "eval-silent" / f"step-{step}").episodes()}
         assert envs == {"training/Silence-v0"}
+    page = write_training_report(tmp_path).read_text()
+    assert "Outcome in palaestra_training_toys:training/Letters-v0" in page
     state = json.loads((tmp_path / "checkpoints" / "step-2" / "state.json").read_text())["state"]
     assert len(state["advantage"]["scales"]) == 2
 
@@ -144,3 +148,16 @@ def test_evaluation_in_another_world_may_have_the_split_of_training(small_steps,
     train(small_steps(*asked, "evaluation.kwargs.trouble=none"), tmp_path / "b")
     (first, *_) = Run(tmp_path / "b" / "eval" / "step-0").episodes()
     assert (first.env_kwargs["trouble"], first.task.split) == ("none", "train")
+
+
+def test_progress_names_each_environments_held_out_outcome(capsys):
+    row = {
+        "step": 0,
+        "eval/outcome": 0.5,
+        "eval/outcome_low": 0.25,
+        "eval/outcome_high": 0.75,
+        "eval-tools/outcome": 0.125,
+    }
+    with TrainingProgress(4) as progress:
+        progress.step(row, 4)
+    assert "held-out outcome 0.500 [0.250, 0.750]  held-out outcome of tools 0.125" in capsys.readouterr().err
