@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from palaestra.environment import Environment, OnFailure
+from palaestra.environment import Environment, OnFailure, check_whole
 from palaestra.envs.language.dialects import CallRequest, Dialect, DialectError, make_dialect
 from palaestra.envs.language.sampling import CallSampler, ToolShape
 from palaestra.envs.language.tools import Tool, ToolOutput
@@ -71,8 +71,7 @@ class LanguageEnv(Environment[Any, str]):
         limits = {"max_turns": max_turns, "max_calls": max_calls}
         limits |= {"max_action_bytes": max_action_bytes, "max_observation_bytes": max_observation_bytes}
         for name, limit in limits.items():
-            if limit < 1:
-                raise ConfigError(f"{name} is {limit}; it must be at least 1.")
+            check_whole(name, limit)
         self.tasks = tasks
         self.dialect = make_dialect(dialect)
         self.max_turns, self.max_calls = max_turns, max_calls

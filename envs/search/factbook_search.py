@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palaestra.environment import OnFailure
+from palaestra.environment import OnFailure, check_whole
 from palaestra.envs.language.dialects import Dialect
 from palaestra.envs.search import factbook
 from palaestra.envs.search.corpus import Corpus, load_corpus
 from palaestra.envs.search.retrievers import Retriever
 from palaestra.envs.search.search import Score, SearchEnv, Support
 from palaestra.envs.search.sharing import Shared
-from palaestra.errors import ConfigError, UnknownNameError
+from palaestra.errors import UnknownNameError
 from palaestra.tasks import TaskSet
 
 __all__ = ["FactbookSearchEnv"]
@@ -131,8 +131,7 @@ class FactbookSearchEnv(SearchEnv):
         on_failure: OnFailure = "truncate",
         privileged: bool = False,
     ) -> None:
-        if max_hops < 1:
-            raise ConfigError(f"max_hops is {max_hops}; it must be at least 1.")
+        check_whole("max_hops", max_hops)
         self._factbook = _SHARED.get("factbook", _Factbook)
         tasks = self._factbook.tasks
         known = tasks.once("kinds", lambda: sorted({task.metadata["kind"] for task in tasks}))

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from palaestra.answers import exact_match, token_f1
-from palaestra.environment import OnFailure
+from palaestra.environment import OnFailure, check_whole
 from palaestra.envs.language.dialects import Dialect
 from palaestra.envs.language.environment import LanguageEnv
 from palaestra.envs.language.tools import Tool, ToolOutput, answer_tool
@@ -139,10 +139,9 @@ class SearchEnv(LanguageEnv):
                 f"Search needs '{missing}': gym.make('palaestra/Search-v0', corpus='passages.jsonl', "
                 "questions='questions.jsonl')."
             )
-        if top_k < 1:
-            raise ConfigError(f"top_k is {top_k}; it must be at least 1.")
-        if snippet_chars is not None and snippet_chars < 1:
-            raise ConfigError(f"snippet_chars is {snippet_chars}; it must be at least 1, or None for whole passages.")
+        check_whole("top_k", top_k)
+        if snippet_chars is not None:
+            check_whole("snippet_chars", snippet_chars)
         if score not in ("em", "f1"):
             raise ConfigError(f"score is {score!r}; choose 'em' or 'f1'.")
         if support not in ("auto", "always", "never"):

@@ -22,7 +22,7 @@ from palaestra.errors import (
 )
 from palaestra.policies import GENERIC_POLICIES, PolicyFactory
 
-__all__ = ["Environment", "OnFailure", "make_policy"]
+__all__ = ["Environment", "OnFailure", "check_flag", "check_whole", "make_policy"]
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
@@ -69,8 +69,8 @@ class Environment(gym.Env[ObsType, ActType]):
             raise ConfigError(f"render_mode is {render_mode!r}; this environment accepts None, {str(modes)[1:-1]}.")
         if on_failure not in ("truncate", "raise"):
             raise ConfigError(f"on_failure is {on_failure!r}; choose 'truncate' or 'raise'.")
-        if reset_attempts < 1:
-            raise ConfigError(f"reset_attempts is {reset_attempts}; it must be at least 1.")
+        check_whole("reset_attempts", reset_attempts)
+        check_flag("privileged", privileged)
         self.render_mode = render_mode
         self.on_failure: OnFailure = on_failure
         self.show_privileged = privileged
@@ -282,3 +282,33 @@ def make_policy(env: Any, name: str, space: gym.Space[Any], rng: np.random.Gener
     if name not in factories:
         raise UnknownNameError("policy of this environment", name, factories)
     return factories[name](env, space, rng)
+
+
+def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
+    """Refuses what is no whole number from `least` to `most`.
+
+    Args:
+        name: The option's, for the message.
+        value: What was given.
+        least: The smallest that is accepted.
+        most: The largest; None where there is none.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise ConfigError(f"{name} is {value!r}; it must be a whole number.")
+    if most is not None and not least <= value <= most:
+        raise ConfigError(f"{name} is {value}; it must be from {least} to {most}.")
+    if value < least:
+        raise ConfigError(f"{name} is {value}; it must be at least {least}.")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuses what is neither true nor false: any text would count as true.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{name} is {value!r}; it must be True or False.")

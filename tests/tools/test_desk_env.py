@@ -178,6 +178,12 @@ def test_kinds_and_sizes_narrow_the_tasks() -> None:
         ({"world_seed": -1}, ConfigError, "seed"),
         ({"dialect": "herms"}, UnknownNameError, "Did you mean 'hermes'"),
         ({"max_call": 3}, ConfigError, "no option 'max_call'"),
+        ({"max_gold_calls": "few"}, ConfigError, "max_gold_calls is 'few'; it must be a whole number"),
+        ({"distractors": "many"}, ConfigError, "distractors is 'many'; it must be a whole number"),
+        ({"distractors": True}, ConfigError, "distractors is True"),
+        ({"kinds": 3}, ConfigError, "kinds is 3; give one of"),
+        ({"kinds": [3]}, UnknownNameError, "no kind of task '3'"),
+        ({"brief": "False"}, ConfigError, "brief is 'False'; it must be True or False"),
     ],
 )
 def test_what_cannot_work_is_refused_in_words(options: Any, error: type[Exception], why: str) -> None:

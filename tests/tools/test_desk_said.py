@@ -34,6 +34,10 @@ from palaestra.errors import ConfigError
         (identifier("T-0042"), "It is ticket t-0042."),
         (name("Søren Castro"), "SØREN CASTRO leads it"),
         (name("pending_approval", ["approval"]), "The status is pending_approval"),
+        (name("pending_approval", ["approval", "placed"]), "It is still pending approval."),
+        (name("pending approval", ["placed"]), "pending_approval"),
+        (date("2026-03-12"), "2026-03-12T15:00"),
+        (time("15:00"), "You meet on 2026-03-12T15:00."),
     ],
 )
 def test_a_value_is_read_whatever_way_it_is_written(demand: dict[str, str], text: str) -> None:

@@ -205,6 +205,33 @@ def test_remarks_are_free_where_the_request_is_silent(env: Any) -> None:
     assert outcome(env, task, [call("calendar_create", **made, private=True), *ending(task)]) == 0.0
 
 
+def test_remarks_on_what_the_request_is_not_about_lose(env: Any) -> None:
+    """Descriptions of new events are the agent's to word; those of events that nobody spoke of are not."""
+    tried = 0
+    for task in env.tasks[::3]:
+        env.reset(seed=0, options={"task_id": task.id})
+        world, user = env.world, task.metadata["user"]
+        touched = str(gold(task))
+        others = [one for one in world.table("events") if one.organizer == user and one.status != "cancelled"]
+        for other in [one for one in others if one.start > world.now and one.id not in touched][:1]:
+            calls = [*gold(task), *ending(task)]
+            act(env, calls[:-1])
+            world.call("calendar_update", {"event": other.id, "description": "Do not come!"})
+            tried += 1
+            assert act(env, calls[-1:])["outcome"] == 0.0, task.id
+    assert tried > 200
+
+
+def test_a_remark_on_the_event_that_is_changed_is_free(env: Any) -> None:
+    task = next(task for task in env.tasks if task.group == "event-move")
+    moved = [
+        {**one, "arguments": {**one["arguments"], "description": "Moved."}} if one["name"] == "calendar_update" else one
+        for one in gold(task)
+    ]
+    assert moved != gold(task)
+    assert outcome(env, task, moved + ending(task)) == 1.0
+
+
 def test_a_planted_truth_is_what_is_judged_by(env: Any) -> None:
     task = next(task for task in env.tasks if task.metadata["kind"] == "single" and not task.truth.get("says"))
     env.reset(seed=0, options={"task_id": task.id, "canary": "nonce123"})

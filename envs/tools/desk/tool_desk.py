@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
 
-from palaestra.environment import OnFailure
+from palaestra.environment import OnFailure, check_flag, check_whole
 from palaestra.envs.language.dialects import CallRequest, Dialect
 from palaestra.envs.language.environment import LanguageEnv
 from palaestra.envs.language.tools import Tool, ToolOutput
@@ -147,12 +147,13 @@ class ToolDeskEnv(LanguageEnv):
         on_failure: OnFailure = "truncate",
         privileged: bool = False,
     ) -> None:
-        if max_gold_calls < 1:
-            raise ConfigError(f"max_gold_calls is {max_gold_calls}; it must be at least 1.")
+        check_whole("max_gold_calls", max_gold_calls)
+        check_whole("distractors", distractors, 0, len(DISTRACTORS))
+        check_flag("brief", brief)
         if tools not in ("task", "app", "all"):
             raise ConfigError(f"tools is {tools!r}; choose 'task', 'app' or 'all'.")
-        if not 0 <= distractors <= len(DISTRACTORS):
-            raise ConfigError(f"distractors is {distractors}; it must be from 0 to {len(DISTRACTORS)}.")
+        if not (kinds is None or isinstance(kinds, Iterable)):
+            raise ConfigError(f"kinds is {kinds!r}; give one of {', '.join(KINDS)}, or a list of them.")
         wanted = tuple(KINDS) if kinds is None else (kinds,) if isinstance(kinds, str) else tuple(kinds)
         for kind in wanted:
             if kind not in KINDS:

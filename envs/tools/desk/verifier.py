@@ -26,6 +26,8 @@ def _normal(text: Any) -> Any:
     return (normalize_answer(text) or text) if isinstance(text, str) else text
 
 
+_Layers = Mapping[str, Mapping[str, Any]]  # table -> id -> record, None for deleted ones
+
 _PROSE = frozenset(
     (
         "mails.subject",
@@ -42,7 +44,8 @@ _PROSE = frozenset(
         "contacts.company",
     )
 )
-# Remarks that an agent may add where the request is silent: the field, the tool's argument, and the tools.
+# Remarks that an agent may add where the request is silent: the field, the tool's argument, and the tools. They may be
+# made on what is new and on what the gold calls change, too.
 _REMARKS = (
     ("events.description", "description", ("calendar_create", "calendar_update")),
     ("leaves.note", "note", ("leave_request",)),
@@ -122,9 +125,22 @@ def _differs(truth: Mapping[str, Any], state: WorldState, gold: WorldState) -> b
         touched = here.keys() | there.keys()
         ignore = {*_silent(truth["gold_calls"]), *(text["field"] for text in texts)} & _PROSE
         views = {path: _normal for path in _PROSE - ignore if path.partition(".")[0] in touched}
-        if differences(state, gold, ignore, views):
+        if differences(state, gold, ignore, views) or _beside(state, here, there, ignore):
             return True
     return any(_unsaid(state, text["field"], text["demands"]) for text in texts)
+
+
+def _beside(state: WorldState, here: _Layers, there: _Layers, ignore: Collection[str]) -> bool:
+    """Whether a field that is not looked at was changed in a record that the gold calls leave alone."""
+    for path in ignore:
+        table, _, column = path.partition(".")
+        rows, gold = state.base.tables[table].rows, there.get(table, {})
+        for id_, record in here.get(table, {}).items():
+            if id_ in rows and id_ not in gold and record is not None:
+                before, after = getattr(rows[id_], column), getattr(record, column)
+                if _normal(before) != _normal(after):
+                    return True
+    return False
 
 
 def _silent(gold_calls: Sequence[Sequence[Mapping[str, Any]]]) -> Collection[str]:

@@ -129,7 +129,7 @@ def order_status(s: Sketch) -> Draft:
         f"What has become of my order {order.id}? Tell me its status in one word.",
         f"Look up the status of my order {order.id}, please. Just the status.",
         f"Is {order.id} still on its way? I only need the status as the shop has it.",
-        says=[name(order.status, [*rivals, *(state.replace(" ", "_") for state in rivals)])],
+        says=[name(order.status, rivals)],
         answer=f"The status is {order.status}.",
     )
 
