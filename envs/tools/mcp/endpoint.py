@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from palaestra.environment import check_whole
 from palaestra.errors import ConfigError
 
 __all__ = ["Endpoint", "Protocol", "read_endpoint"]
@@ -82,10 +83,14 @@ def read_endpoint(
         choices = ", ".join(repr(name) for name in get_args(Protocol))
         raise ConfigError(f"protocol is {protocol!r}; choose from {choices}.")
     for name, value in {"connect_seconds": connect_seconds, "call_seconds": call_seconds}.items():
-        if not 0 < value < float("inf"):
-            raise ConfigError(f"{name} is {value}; it must be a number of seconds above 0.")
-    if max_bytes < 1024:
-        raise ConfigError(f"max_bytes is {max_bytes}; it must be at least 1024.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise ConfigError(f"{name} is {value!r}; it must be a number of seconds above 0.")
+    check_whole("max_result_bytes", max_bytes, 1024)
+    for name, given in {"server_env": server_env, "headers": headers}.items():
+        if given is not None and not (
+            isinstance(given, Mapping) and all(isinstance(text, str) for pair in given.items() for text in pair)
+        ):
+            raise ConfigError(f"{name} is {given!r}; give names and values, both texts: {{'NAME': 'value'}}.")
     bounds = {"connect_seconds": connect_seconds, "call_seconds": call_seconds, "max_bytes": max_bytes}
     if isinstance(server, str) and server.startswith(("http://", "https://")):
         if server_env or cwd is not None:
