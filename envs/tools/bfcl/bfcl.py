@@ -9,7 +9,10 @@ from palaestra.environment import OnFailure
 from palaestra.envs.language.dialects import CallRequest, Dialect
 from palaestra.envs.language.environment import LanguageEnv
 from palaestra.envs.language.tools import Tool
-from palaestra.envs.tools.bfcl.conversation import Reply, Talk, begin
+from palaestra.envs.search.retrievers import make_retriever
+from palaestra.envs.search.retrievers.base import Retriever
+from palaestra.envs.tools.bfcl.agentic import WEB_SEARCH
+from palaestra.envs.tools.bfcl.conversation import Reply, Talk, begin, joined
 from palaestra.envs.tools.bfcl.dialect import BFCLDialect, OfferedFunction
 from palaestra.envs.tools.bfcl.policies import BFCL_POLICIES
 from palaestra.envs.tools.bfcl.source_languages import require_grammars
@@ -33,6 +36,7 @@ class BFCLEnv(LanguageEnv):
     and verdicts equal to its own. In most categories there is one question with some functions, and one reply: calls
     that are compared with the accepted answers, or none where no function serves. In the multi-turn categories a user
     comes back several times, calls are run by eight stateful applications, and their state and results are compared.
+    In the agentic ones an accepted answer must stand in the last message.
 
     | Category | Cases | Of these winnable | What is asked for |
     | --- | --- | --- | --- |
@@ -53,10 +57,18 @@ class BFCLEnv(LanguageEnv):
     | `multi_turn_miss_func` | 200 | 200 | ... in which a function arrives late |
     | `multi_turn_miss_param` | 200 | 200 | ... in which the user says too little at first |
     | `multi_turn_long_context` | 200 | 200 | ... with results full of other things |
+    | `memory_kv` | 155 | 155 | An answer out of earlier conversations, kept under keys |
+    | `memory_rec_sum` | 155 | 155 | ... kept in one text |
+    | `web_search_base` | 100 | 100 | An answer that `search` finds |
+    | `web_search_no_snippet` | 100 | 100 | ... with results that show titles only |
     | `format_sensitivity` | 5200 | 5194 | 200 of the questions in 26 prompt formats |
 
-    Not covered: `memory_*` and `web_search_*`. The leaderboard's overall score needs all categories and cannot be had
-    here; compare single categories. Cases that no output can win are left out unless `winnable_only=False`.
+    Not covered: `memory_vector`; and web search goes to a `search` of yours, not to the web. The leaderboard's overall
+    score needs all categories and cannot be had here; a mean over several is no score of the leaderboard. Compare
+    single categories. Cases that no output can win are left out unless `winnable_only=False`.
+
+    The memory categories are not among the default ones, as their episodes are long: several conversations in which
+    the user tells about himself, each with an empty dialogue, then one in which he asks. Only the memory lasts.
 
     ## Action Space
     | Space | Bound | Meaning |
@@ -74,7 +86,7 @@ class BFCLEnv(LanguageEnv):
 
     ## Rewards
     0 until the end, then the outcome: 1 if the verdict is that the calls were right, else 0. Where no call is right,
-    silence wins: `null` and `echo` win the irrelevance categories, and only these.
+    silence wins: `null` and `echo` win the irrelevance categories. An echo also wins where a question holds its answer.
 
     ## Starting State
     A task drawn uniformly from the split, or the one named by `reset(options={"task_id": ...})`.
@@ -93,11 +105,13 @@ class BFCLEnv(LanguageEnv):
     | --- | --- | --- | --- |
     | `release` | str | `"v4"` | The release of the leaderboard |
     | `categories` | str, sequence | `"scoring"` | Categories, or `scoring`, `single_turn`, `non_live`, `live`, \
-`multi_turn`, `all` |
+`multi_turn`, `memory`, `web_search`, `agentic`, `all` (without `web_search`) |
     | `split` | str | `"all"` | `train`, `val`, `test` or `all`; palaestra's own, by the functions on offer |
     | `winnable_only` | bool | `True` | Leave out the cases that no output can win |
     | `dialect` | str | `"bfcl"` | `bfcl`, `hermes`, `json`, or a dialect of your own |
-    | `max_turns` | int | `256` | Horizon; the leaderboard has none beyond 20 steps in one of the user's turns |
+    | `search` | str, retriever | `None` | Where web searches go: the address of a server that speaks Search-R1's \
+protocol (`palaestra serve retriever` starts one), or a retriever |
+    | `max_turns` | int | `2560` | Horizon; the leaderboard has none beyond 20 steps in one of the user's turns |
     | `max_action_bytes` | int | `65536` | Longest utterance that is read |
     | `max_observation_bytes` | int | `262144` | Longest observation |
     | `render_mode` | str | `None` | `ansi` or `human` |
@@ -124,7 +138,8 @@ class BFCLEnv(LanguageEnv):
         split: str = "all",
         winnable_only: bool = True,
         dialect: str | Dialect = "bfcl",
-        max_turns: int = 256,
+        search: str | Retriever | None = None,
+        max_turns: int = 2_560,
         max_action_bytes: int = 65_536,
         max_observation_bytes: int = 262_144,
         render_mode: str | None = None,
@@ -137,9 +152,18 @@ class BFCLEnv(LanguageEnv):
             raise ConfigError("format_sensitivity is about prompts in BFCL's own words; it needs dialect='bfcl'.")
         if own_words and any("java" in name for name in self.categories):
             require_grammars()
+        self._search = None if search is None else make_retriever(search)
+        searching = [name for name in self.categories if name in WEB_SEARCH]
+        if searching and search is None:
+            raise ConfigError(
+                f"{searching[0]} searches the web, which is not to be had here. Give a search of your own, such as "
+                "search='http://localhost:8000/retrieve' (a server that speaks Search-R1's protocol; "
+                "`palaestra serve retriever` starts one), or leave the category out."
+            )
         every, self._cases = load_tasks(self.categories, release, not own_words, winnable_only)
         self._inside: Reply | Talk | None = None
         self._first: list[dict[str, str]] = []
+        self._opened = False  # whether the last step began a conversation
         tasks = every.where(split=split)
         self._sampled = tasks
         super().__init__(
@@ -178,17 +202,21 @@ class BFCLEnv(LanguageEnv):
         """Some of the functions, for samples; which are on offer is a matter of each task."""
         found: dict[str, Any] = {}
         for task in self._sampled:
-            for function in begin(self._cases[task.id], task, self.dialect).offered:
+            for function in begin(self._cases[task.id], task, self.dialect, self._search).offered:
                 found.setdefault(function.name, function)
             if len(found) >= _SAMPLED:
                 break
         return tuple(found.values()) or (_NO_FUNCTION,)
 
     def _begin(self, task: Task) -> None:
-        self._enter(begin(self._cases[task.id], task, self.dialect))
+        self._enter(begin(self._cases[task.id], task, self.dialect, self._search))
+        self._first = self._opening()
+
+    def _opening(self) -> list[dict[str, str]]:
+        """The messages that open the conversation."""
         limit = self._max_observation_bytes
         said = self._talk.messages()
-        self._first = [{"role": part["role"], "content": clip_utf8(part["content"], limit)} for part in said]
+        return [{"role": part["role"], "content": clip_utf8(part["content"], limit)} for part in said]
 
     def _enter(self, inside: Reply | Talk) -> None:
         self._inside, self.dialect = inside, inside.dialect
@@ -199,17 +227,23 @@ class BFCLEnv(LanguageEnv):
         self._tools = tools
 
     def _prompt(self, task: Task) -> str:
-        if len(self._first) == 2:
-            return "\n\n".join(message["content"] for message in self._first)
-        return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in self._first)
+        return joined(self._first)
 
     def _reset(self, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         observation, info = super()._reset(options)
         self._messages = self._first
         return observation, info
 
+    def _step(self, action: str) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._opened = False
+        taken = super()._step(action)
+        if self._opened:  # nothing of an earlier conversation is seen
+            self._messages = self._opening()
+        return taken
+
     def _respond(self, text: str) -> tuple[tuple[ToolCall, ...], list[str], bool]:
         heard = self._talk.respond(text)
+        self._opened = self._talk.opens
         self._offer()
         return heard
 
@@ -226,7 +260,7 @@ class BFCLEnv(LanguageEnv):
         if self._task is None or state is None:
             self._inside = None
             return
-        inside = begin(self._cases[self._task.id], self._task, self.dialect)
+        inside = begin(self._cases[self._task.id], self._task, self.dialect, self._search)
         inside.set_state(state)
         self._enter(inside)
 

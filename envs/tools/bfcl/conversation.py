@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from palaestra.envs.language.dialects import Dialect, DialectError
+from palaestra.envs.search.retrievers.base import Retriever
+from palaestra.envs.tools.bfcl.agentic import AgenticCase, AgenticWorld
 from palaestra.envs.tools.bfcl.cases import DEFAULT_FORMAT, Case
 from palaestra.envs.tools.bfcl.dialect import BFCLDialect, OfferedFunction, plain, requests
 from palaestra.envs.tools.bfcl.judge import CaseJudge
@@ -21,22 +23,27 @@ from palaestra.envs.tools.bfcl.prompts import (
 from palaestra.episodes import TextPart, ToolCall, ToolResult
 from palaestra.tasks import Task
 
-__all__ = ["Reply", "Talk", "begin"]
+__all__ = ["AnyCase", "Reply", "Talk", "begin", "joined"]
+
+AnyCase = Case | MultiTurnCase | AgenticCase
 
 Message = dict[str, str]
 Answer = tuple[tuple[ToolCall, ...], list[str], bool]
 """The calls, what to say back, and whether the utterance was a failed attempt to call."""
 
 
-def begin(case: Case | MultiTurnCase, task: Task, dialect: Dialect) -> Reply | Talk:
+def begin(case: AnyCase, task: Task, dialect: Dialect, search: Retriever | None = None) -> Reply | Talk:
     """The inside of a new episode.
 
     Args:
         case: What stands behind the task.
         task: The task, whose ground truth is what counts.
         dialect: In which the agent speaks; a `BFCLDialect` is replaced by that of the case.
+        search: Where web searches go.
     """
-    return Talk(case, dialect) if isinstance(case, MultiTurnCase) else Reply(case, task, dialect)
+    if isinstance(case, AgenticCase):
+        return Talk(AgenticWorld(case, task.truth["answers"], search), dialect)
+    return Talk(MultiTurnWorld(case), dialect) if isinstance(case, MultiTurnCase) else Reply(case, task, dialect)
 
 
 def _offered(shown: Sequence[Mapping[str, Any]], own_words: bool) -> tuple[OfferedFunction, ...]:
@@ -60,7 +67,10 @@ class Reply:
         offered: The functions.
         outcome: 1.0 or 0.0; 0.0 before the reply.
         over: Whether the reply was given.
+        opens: Whether a conversation begins in which nothing of an earlier one is seen.
     """
+
+    opens = False
 
     def __init__(self, case: Case, task: Task, dialect: Dialect) -> None:
         own_words = isinstance(dialect, BFCLDialect)
@@ -99,17 +109,17 @@ class Reply:
 
 
 class Talk:
-    """A conversation of several turns, in which calls are run.
+    """Turns in which calls are run: a conversation, or several of which only a memory lasts.
 
     Attributes:
         dialect: In which the agent speaks.
         offered: The functions; more may arrive.
     """
 
-    def __init__(self, case: MultiTurnCase, dialect: Dialect) -> None:
+    def __init__(self, world: MultiTurnWorld | AgenticWorld, dialect: Dialect) -> None:
         self._own_words = isinstance(dialect, BFCLDialect)
         self.dialect: Dialect = BFCLDialect() if self._own_words else dialect
-        self._world = MultiTurnWorld(case)
+        self._world = world
         self._look()
 
     def _look(self) -> None:
@@ -126,8 +136,13 @@ class Talk:
         """Whether the conversation is over."""
         return self._world.finished
 
+    @property
+    def opens(self) -> bool:
+        """Whether a conversation begins in which nothing of an earlier one is seen."""
+        return isinstance(self._world, AgenticWorld) and self._world.opens
+
     def messages(self) -> list[Message]:
-        """What is said before the agent's first turn."""
+        """What is said before the agent's first turn in a conversation."""
         said = self._world.messages(with_docs=self._own_words)
         return opening(said, _system(self.dialect, self._shown, self.offered, None))
 
@@ -136,12 +151,11 @@ class Talk:
         calls = self._calls(text)
         if not calls:
             malformed = _attempt(text, self.offered)
-            self._world.step(())
-            if self.over:
-                return (), ["The conversation is over."], malformed
-            self._look()
-            said = [message["content"] for message in self._world.messages(with_docs=self._own_words)]
-            return (), said, malformed
+            if isinstance(self._world, AgenticWorld):
+                self._world.end_step(text)
+            else:
+                self._world.end_step()
+            return (), self._next(), malformed
         made, written = [], decode_step(text) if self._own_words else None
         for number, (name, arguments) in enumerate(calls):
             result = self._world.run(written[number]) if written else self._world.call(name, arguments)
@@ -149,11 +163,22 @@ class Talk:
             content = ToolResult((TextPart(result),), is_error=failed)
             made.append(ToolCall(name, plain(arguments), content, "error" if failed else "ok"))
         self._world.end_step()
+        if self.opens or (self.over and isinstance(self._world, AgenticWorld)):  # too many steps
+            return tuple(made), self._next(), False
         results = [call.result.text for call in made if call.result is not None]
         if written is None:
             return tuple(made), [self.dialect.wrap(result) for result in results], False
         shown = [{"role": "tool", "name": name, "content": text} for name, text in zip(written, results, strict=True)]
         return tuple(made), [repr(shown)], False
+
+    def _next(self) -> list[str]:
+        """What the user says after the end of a turn."""
+        if self.over:
+            return ["The conversation is over."]
+        self._look()
+        if self.opens:
+            return [joined(self.messages())]
+        return [message["content"] for message in self._world.messages(with_docs=self._own_words)]
 
     def _calls(self, text: str) -> list[tuple[str, Mapping[str, Any]]]:
         """The calls of a step; none where it holds none that can be run."""
@@ -170,6 +195,13 @@ class Talk:
         """The inverse of `get_state`."""
         self._world.set_state(state)
         self._look()
+
+
+def joined(messages: Sequence[Mapping[str, str]]) -> str:
+    """The messages that open a conversation as one text."""
+    if len(messages) == 2:
+        return "\n\n".join(message["content"] for message in messages)
+    return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages)
 
 
 def _decoded(dialect: Dialect, text: str, offered: Sequence[Any]) -> Any:

@@ -11,12 +11,12 @@ import json
 import pickle
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from palaestra.envs.tools.bfcl.calls import parse_expression
-from palaestra.envs.tools.bfcl.multi_turn.apis import APIS, Api
-from palaestra.envs.tools.bfcl.multi_turn.cases import MultiTurnCase
+from palaestra.envs.tools.bfcl.multi_turn.apis import ALL_APIS, Api
 from palaestra.envs.tools.bfcl.multi_turn.published import ExtendedList
+from palaestra.errors import EpisodeFailure
 
 __all__ = ["Applications"]
 
@@ -30,13 +30,29 @@ _REFUSED = frozenset({"kill", "exit", "quit", "remove", "unlink", "popen", "Pope
 @lru_cache(maxsize=256)
 def _tools(classes: tuple[str, ...]) -> dict[str, tuple[str, Callable[..., Any]]]:
     """By name of the function the application that has it (the last of several) and the method."""
-    return {tool: (name, vars(APIS[name])[tool]) for name in classes for tool in APIS[name]._tool_names()}
+    return {tool: (name, vars(ALL_APIS[name])[tool]) for name in classes for tool in ALL_APIS[name]._tool_names()}
 
 
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> ast.expr:
     # The same calls come again and again: in the reference, in right answers, in a group of rollouts.
     return parse_expression(text.lstrip(" \t"))
+
+
+class Setting(Protocol):
+    """What of a case its applications need."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the applications."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Their scenarios by name."""
+
+    @property
+    def long_context(self) -> bool:
+        """Whether results carry long texts and lists."""
 
 
 class Applications:
@@ -57,10 +73,10 @@ class Applications:
         self._tools = _tools(classes)
 
     @staticmethod
-    def set_up(case: MultiTurnCase) -> dict[str, bytes]:
+    def set_up(case: Setting) -> dict[str, bytes]:
         """The applications as the case's scenario has them."""
         # What is stored is a copy, so the scenario itself is given, and the application is thrown away.
-        return {name: _pickled(APIS[name](case.config.get(name, {}), case.long_context)) for name in case.classes}
+        return {name: _pickled(ALL_APIS[name](case.config.get(name, {}), case.long_context)) for name in case.classes}
 
     def api(self, name: str) -> Api:
         """One of them."""
@@ -78,11 +94,14 @@ class Applications:
         return {name: self.api(name)._state() for name in self.classes}
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """One call's result as text. Never raises; a call that could not be made changes nothing.
+        """One call's result as text. A call that could not be made changes nothing.
 
         Args:
             name: Of the function.
             arguments: By name; plain values as JSON or Python literals have them.
+
+        Raises:
+            EpisodeFailure: What an application relies on is out of order. Nothing else raises.
         """
         try:
             if name not in self._tools:
@@ -91,11 +110,13 @@ class Applications:
                 raise ValueError(f"An argument is nested deeper than {MAX_DEPTH} levels.")
             owner, tool = self._tools[name]
             return _worded(tool(self.api(owner), **arguments))
+        except EpisodeFailure:
+            raise
         except Exception as error:
             return f"Error during execution: {error}"
 
     def run(self, text: str) -> str:
-        """One call written as `name(key=value, ...)`: its result as text. Never raises."""
+        """One call written as `name(key=value, ...)`: its result as text. Raises as `call` does."""
         try:
             node = _parsed(text) if len(text) < 500 else parse_expression(text.lstrip(" \t"))
             if type(node) is not ast.Call:
@@ -103,6 +124,8 @@ class Applications:
             return _worded(self._call(node, text))
         except SyntaxError as error:
             return f"Error during execution: {error}".replace("<unknown>", "<string>")
+        except EpisodeFailure:
+            raise
         except Exception as error:
             return f"Error during execution: {error}"
 
