@@ -83,3 +83,16 @@ def test_task_sets():
         tasks.get(["a"])  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="Two tasks have the id 'a'"):
         TaskSet([task("a"), task("b"), task("a")])
+
+
+def test_each_split_has_its_own_tasks_however_often_it_is_asked_for():
+    tasks = TaskSet([task("a", "train", kind="x"), task("b", "val", kind="x"), task("c", "val", kind="y")])
+    for _ in range(2):
+        for split, kinds, names in [
+            ("train", "x", ["a"]),
+            ("val", "x", ["b"]),
+            ("val", ("x", "y"), ["b", "c"]),
+            ("all", "x", ["a", "b"]),
+            ("test", "x", []),
+        ]:
+            assert [one.id for one in tasks.where(split=split, kind=kinds)] == names

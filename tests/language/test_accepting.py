@@ -68,6 +68,15 @@ VALUES = st.recursive(
 
 @given(objects(schemas()), st.dictionaries(NAMES, VALUES, max_size=3))
 @example({"type": "object", "properties": {"a": {"type": "integer"}}}, {"a": True})
+@example(
+    {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "boolean"}, "maxItems": 1}}},
+    {"a": [True] * 2},
+)
+@example(
+    {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "boolean"}, "minItems": 2}}},
+    {"a": [True]},
+)
+@example({"type": "object", "properties": {"a": {"type": "string", "maxLength": 1}}}, {"a": "bb"})
 @example({"type": "object", "properties": {"a": {"type": "integer"}}}, {"a": 3.0})
 @example({"type": "object", "properties": {"a": {"type": "string", "enum": [1, "a"]}}}, {"a": 1})
 def test_a_yes_is_the_full_validators_yes(schema: dict[str, Any], arguments: dict[str, Any]) -> None:

@@ -118,6 +118,7 @@ ANNA = ScriptedUser(
         ("Could you tell me the colleague's name?", "Zoë Wolf."),
         ("Is it Zoë from Legal?", "Zoë Wolf."),
         ("Shall I go on?", NOT_UNDERSTOOD),
+        ("Shall I consume it today?", NOT_UNDERSTOOD),  # neither "sum" nor "day" begins a word
         ("", NOT_UNDERSTOOD),
         ("\ud800\x00", NOT_UNDERSTOOD),
     ],

@@ -490,3 +490,13 @@ def test_states_compare_by_content_not_by_how_they_are_held() -> None:
     assert isinstance(start, WorldState)
     assert world.snapshot() == start
     assert world.digest() == start.digest()
+
+
+def test_what_is_deleted_on_one_side_only_is_a_difference() -> None:
+    one, other = World.create(0), World.create(0)
+    mine = next(contact for contact in one.table("contacts") if contact.owner == one.user)
+    one.call("contacts_delete", {"contact": mine.id})
+    assert [(found.id, found.here, found.there) for found in one.diff(other)] == [(mine.id, None, mine)]
+    assert [(found.id, found.here, found.there) for found in other.diff(one)] == [(mine.id, mine, None)]
+    other.call("contacts_delete", {"contact": mine.id})
+    assert one.diff(other) == ()
