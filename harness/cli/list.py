@@ -60,6 +60,8 @@ def _one(env_id: str) -> None:
     facts.add_row("id", card.id)
     for name in ("summary", "family", "kind", "interface", "agents", "concurrency", "snapshot"):
         facts.add_row(name, str(getattr(card, name)))
+    if card.note:
+        facts.add_row("note", card.note)
     if card.extras:
         facts.add_row("install", f"pip install 'palaestra\\[{','.join(card.extras)}]'")
     try:

@@ -181,10 +181,17 @@ def _show(
 
 
 def _conclude(runs: list[Run], folder: Path, report: bool) -> int:
-    from palaestra.harness.cli.summary import summary_table
+    from palaestra import registration
+    from palaestra.harness.cli.summary import kinds_table, summary_table
 
     out = console()
     out.print(summary_table(runs))
+    by_kind = kinds_table(runs)
+    if by_kind is not None:
+        out.print(by_kind)
+    note = registration.card(runs[0].env_id).note if runs else ""
+    if note:
+        click.echo(f"Note: {note}")
     for run in runs:
         status = run.manifest["status"]
         if status != "finished":

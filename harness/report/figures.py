@@ -25,6 +25,7 @@ __all__ = ["Comparison", "Failures", "Figures", "Score", "SummaryRow", "Turns", 
 
 _MAX_COMPARED = 6  # agents that are all compared with each other; above, each with the first
 _MAX_VALUES, _MAX_FIELDS = 12, 5
+_MAX_KINDS = 32  # kinds are what a benchmark is scored by, and it may have many
 _FIRST_FIELDS = ("kind", "hops", "difficulty", "split")
 _CURVE_POINTS, _TURN_BINS = 60, 20
 
@@ -278,7 +279,7 @@ def _breakdowns(
                 values.setdefault(name, set()).add(value)
     # What is different in nearly every episode divides them into no kinds.
     most = min(_MAX_VALUES, max(2, *(2 * len(agent.episodes) // 3 for agent in agents)))
-    fields = [name for name, found in values.items() if 2 <= len(found) <= most]
+    fields = [name for name, found in values.items() if 2 <= len(found) <= (_MAX_KINDS if name == "kind" else most)]
     fields.sort(key=lambda name: (_FIRST_FIELDS.index(name) if name in _FIRST_FIELDS else len(_FIRST_FIELDS), name))
     breakdowns: dict[str, dict[str, dict[str, Score]]] = {}
     for name in fields[:_MAX_FIELDS]:

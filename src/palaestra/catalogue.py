@@ -99,6 +99,9 @@ def register_built_in() -> None:
                 "prior:live_simple": 0.12,
                 "prior:live_relevance": 1.0,
             },
+            note="21 of release v4's 22 scoring categories (not memory_vector; web search with a search of yours; "
+            "17 by default). A mean over several categories is no score of the leaderboard: compare single categories. "
+            "`palaestra list palaestra/BFCL-v0` shows what is covered.",
         ),
         "palaestra.envs.tools.bfcl.bfcl:BFCLEnv",
     )

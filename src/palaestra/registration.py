@@ -40,6 +40,7 @@ class EnvCard:
         nondeterministic: Whether something real (a page, a server, a sandbox) makes runs differ for one seed.
         bounds: Highest mean outcome allowed to a policy, by its name ("prior": 0.2); `oracle` 1 and `null`, `echo` 0
             go without saying for verifiable ones.
+        note: What whoever reads its scores has to know, in a sentence or two; shown with every run.
     """
 
     id: str
@@ -53,6 +54,7 @@ class EnvCard:
     extras: tuple[str, ...] = ()
     nondeterministic: bool = False
     bounds: Mapping[str, float] | None = None
+    note: str = ""
 
 
 # As in Gymnasium's own registry, ids are a matter of the whole process.
