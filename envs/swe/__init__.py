@@ -1,0 +1,1 @@
+"""Software repair: sandboxes in which programs that nobody trusts are run."""
