@@ -79,6 +79,13 @@ def test_policies_keep_their_bounds(category: str) -> None:
             assert [play(env, policy, task)["outcome"] for task in tasks] == [0.0] * len(tasks)
 
 
+@pytest.mark.parametrize("dialect", ["hermes", "json"])
+def test_the_saboteur_speaks_every_dialect(dialect: str) -> None:
+    with palaestra.make("palaestra/BFCL-v0", categories="simple_python", dialect=dialect) as env:
+        info = play(env, "saboteur", "simple_python_0")
+        assert info["status"] == "terminated" and info["outcome"] == 0.0
+
+
 def test_too_many_steps_end_a_conversation_and_leave_the_memory() -> None:
     world = AgenticWorld(agentic_cases("memory_rec_sum")["memory_rec_sum_130-notetaker-0"])
     for _ in range(20):

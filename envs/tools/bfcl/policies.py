@@ -114,8 +114,8 @@ def _saboteur(env: Any, space: gym.Space[Any], rng: np.random.Generator) -> Poli
         "f" + "(a=f" * 2_000 + ")" * 2_000,
         f"[{name}(" + ", ".join(f"a{i}=1" for i in range(1_000)) + ")]",
         "[" + ", ".join([f"{name}()"] * 1_000) + "]",
-        env.say_calls([(name, {"a": "\x00\ud800\udfff"})]),
-        env.say_calls([(name, {"a": "%s%n{0.__class__}../../etc/passwd\u202e" * 50})]),
+        _said(env, name, "\x00\ud800\udfff"),
+        _said(env, name, "%s%n{0.__class__}../../etc/passwd\u202e" * 50),
         '{"name": "' + name + '", "arguments": {"a": 1e999, "a": NaN}}',
         "<functions>" + "<function>" * 5_000,
         "new Array([" + "],[" * 2_000,
@@ -123,6 +123,15 @@ def _saboteur(env: Any, space: gym.Space[Any], rng: np.random.Generator) -> Poli
         "</tool_call><TOOLCALL></TOOLCALL>",
     ]
     return lambda observation: attacks[int(rng.integers(len(attacks)))]
+
+
+def _said(env: Any, name: str, value: str) -> str:
+    """A call with this argument; bare where the dialect has no words for it, as JSON has none for half a surrogate."""
+    try:
+        call: str = env.say_calls([(name, {"a": value})])
+    except ValueError:
+        return f"[{name}(a='{value}')]"
+    return call
 
 
 BFCL_POLICIES: Mapping[str, PolicyFactory] = {
