@@ -5,6 +5,7 @@ Every sandbox has a keeper (`_keeper.py`), a process that holds its mounts and s
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
@@ -212,6 +213,7 @@ class Bubblewrap:
                 self._store = store
                 self._sandboxes: set[BubblewrapSandbox] = set()
                 self._pid = os.getpid()
+                atexit.register(self.close)  # else the store stays until the next start
             elif self._zygote.has_ended:  # somebody killed it; its sandboxes are gone, others can be started
                 self._zygote.end()
                 self._zygote = _Zygote(self._stage, self._uid)
@@ -337,6 +339,7 @@ class Bubblewrap:
             if self._pid != os.getpid():
                 return
             self._pid = 0
+        atexit.unregister(self.close)
         for sandbox in list(self._sandboxes):
             sandbox.close()
         self._zygote.end()
