@@ -33,6 +33,7 @@ from palaestra.snapshots import ReplayLog
 __all__ = ["run"]
 
 OnWorld = Callable[[Sequence[Finished]], None]
+_AGENT = ("name", "policy", "act", "finish", "describe", "close")
 
 
 def run(
@@ -187,6 +188,12 @@ def _on_arrays(card: EnvCard, player: Agent | ArrayPolicy, limits: Limits) -> bo
 
 def _player(agent: Agent | ArrayPolicy | str, stack: ExitStack) -> Agent | ArrayPolicy:
     if not isinstance(agent, str):
+        lacks = [name for name in _AGENT if not hasattr(agent, name)]
+        if lacks and not is_array_policy(agent):
+            raise ConfigError(
+                f"{type(agent).__name__} is no agent: it lacks {', '.join(map(repr, lacks))}. "
+                "See palaestra.agents.base.Agent, or give the name of one."
+            )
         return agent
     from palaestra.agents.registry import make_agent
 

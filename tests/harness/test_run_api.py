@@ -272,3 +272,16 @@ def test_a_failure_inside_a_credit_fails_the_episode(tmp_path):
         ENV, toys.Scripted("oracle"), tmp_path / "r", episodes=2, rewards=[(Down(), 1.0)], limits=Limits(retries=0)
     )
     assert {entry.error["kind"] for entry in done.entries} == {"judge_down"}
+
+
+def test_what_is_no_agent_is_refused_with_what_it_lacks(tmp_path):
+    class Half:
+        name = "half"
+
+        async def act(self, view):
+            raise AssertionError("Never asked.")
+
+    with pytest.raises(ConfigError, match="Half is no agent: it lacks 'policy', 'finish', 'describe', 'close'"):
+        run(ENV, Half(), tmp_path / "r", episodes=1)
+    with pytest.raises(ConfigError, match="NoneType is no agent"):
+        run(ENV, None, tmp_path / "r", episodes=1)
