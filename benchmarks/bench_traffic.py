@@ -4,7 +4,7 @@
 
 An update is one vehicle moved by one frame (1/15 s). The engine moves 64 spawned scenes whose agents take random
 meta-actions for 20 decisions; highway-env one scene for a few decisions, its agent idle, which is cheaper, with its
-observation and reward (about a hundredth of its time). Rounds alternate, times are of the process (the engine uses one
+observation and reward. Rounds alternate, times are of the process (the engine uses one
 thread), and a ratio is one of medians over rounds. Two threads are timed by the clock: the figure needs two idle cores.
 """
 
