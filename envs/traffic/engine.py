@@ -28,8 +28,8 @@ class Engine:
 
     In float64 every frame gives highway-env's numbers to 1e-9 and better. So do runs of 40 decisions, but for one of 21
     that were compared: a vehicle that braked to a standstill behind a crash parted from it, by last bits first and by
-    millimetres in the end. We take that for rounding which its steering amplifies at no speed; it is not proven. float32 halves the memory of `scenes`; sums are still made in float64 where a float64 constant takes
-    part.
+    millimetres in the end. We take that for rounding which its steering amplifies at no speed; it is not proven.
+    float32 halves the memory of `scenes`; sums are still made in float64 where a float64 constant takes part.
 
     Args:
         scenes: How many, at least 1.
