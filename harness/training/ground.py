@@ -66,12 +66,13 @@ class Ground:
         return None if self.tasks is None else [task.id for task in self.tasks]
 
 
-def open_ground(recipe: Recipe, name: str = "") -> Ground:
+def open_ground(recipe: Recipe, name: str = "", changes: Mapping[str, Any] | None = None) -> Ground:
     """Opens an environment of a recipe.
 
     Args:
         recipe: The recipe.
         name: Of the environment; see `Recipe.environments`.
+        changes: For its constructor, over what the recipe says.
 
     Raises:
         PalaestraError: It cannot be made, is not spoken to in text, or has no tasks in the split.
@@ -82,7 +83,7 @@ def open_ground(recipe: Recipe, name: str = "") -> Ground:
         raise ConfigError(f"{card.id} is no environment in which one agent speaks, so no language model learns in it.")
     if card.concurrency == "process" and recipe.rollout.concurrency > 1:
         raise ConfigError(f"{card.id} can run only once in a process; set rollout.concurrency = 1.")
-    kwargs = kwargs_of(Plan(section.id, section.kwargs, section.split), card)
+    kwargs = kwargs_of(Plan(section.id, {**section.kwargs, **(changes or {})}, section.split), card)
     made: Any = registration.make(section.id, **kwargs)
     probe = world_of(made)
     tasks = probe.tasks()

@@ -103,6 +103,8 @@ class WarmStartSection:
     Attributes:
         episodes: How many scripted episodes to learn from; 0 for no warm start unless `runs` are given.
         policy: Which policy of the environment plays them.
+        kwargs: For the environments' constructors while it does, over those of training: a world of its own, so that
+            what is learned by heart here is no help there.
         solved: Whether only episodes with outcome 1 are learned from.
         grounded: Whether only episodes are learned from in which all that the last turn says was read before.
         runs: Recorded runs to learn from instead.
@@ -116,6 +118,7 @@ class WarmStartSection:
 
     episodes: int = 0
     policy: str = "oracle"
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
     solved: bool = True
     grounded: bool = False
     runs: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from palaestra.harness.run_folder import find_runs, move_whole
 from palaestra.harness.runner import Limits
 from palaestra.harness.schedule import seed_of
 from palaestra.harness.training.collect import Collector
-from palaestra.harness.training.ground import Ground
+from palaestra.harness.training.ground import Ground, open_ground
 from palaestra.harness.training.recipe import Recipe
 from palaestra.harness.training.sampler import TaskSampler
 from palaestra.tokens import TokenSequence
@@ -161,6 +161,19 @@ def scripted_episodes(recipe: Recipe, ground: Ground, policy: str, count: int, l
     return collector.collect(requests, lambda episodes: listener.advance())
 
 
+@contextlib.contextmanager
+def _classroom(recipe: Recipe, name: str, ground: Ground) -> Iterator[Ground]:
+    """Where the scripted episodes of an environment are played."""
+    if not recipe.warm_start.kwargs:
+        yield ground
+        return
+    place = open_ground(recipe, name, recipe.warm_start.kwargs)
+    try:
+        yield place
+    finally:
+        place.probe.close()
+
+
 def _warm(recipe: Recipe) -> bool:
     return recipe.warm_start.episodes > 0 or bool(recipe.warm_start.runs)
 
@@ -172,11 +185,10 @@ def _episodes(recipe: Recipe, grounds: Mapping[str, Ground], listener: Listener)
     else:
         # The small model's words come from here, too.
         counts = {"": section.episodes or 200} | {name: also.warm_start for name, also in recipe.also.items()}
-        episodes = [
-            episode
-            for name, ground in grounds.items()
-            for episode in scripted_episodes(recipe, ground, section.policy, counts[name], listener)
-        ]
+        episodes = []
+        for name, ground in grounds.items():
+            with _classroom(recipe, name, ground) as place:
+                episodes += scripted_episodes(recipe, place, section.policy, counts[name], listener)
     kept = [
         episode
         for episode in episodes

@@ -101,3 +101,12 @@ def test_a_copy_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         start._copy_whole(source, tmp_path / "target")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
+
+
+def test_a_warm_start_may_be_played_elsewhere(small_steps, tmp_path):
+    asked = ("train.steps=0", "evaluation.episodes=0", "warm_start.episodes=4")
+    train(small_steps(*asked, "environment.kwargs.trouble=always", "warm_start.kwargs.trouble=none"), tmp_path / "a")
+    with pytest.raises(ConfigError, match="4 failed and none of the others"):
+        train(small_steps(*asked, "warm_start.kwargs.trouble=always"), tmp_path / "b")
+    with pytest.raises(ConfigError, match="wrold"):
+        train(small_steps(*asked, "warm_start.kwargs.wrold=1"), tmp_path / "c")
