@@ -69,7 +69,10 @@ def _gymnasium(subject: Subject, problems: Problems) -> str:
 
 
 def _pettingzoo(subject: Subject, problems: Problems) -> str:
-    import pettingzoo.test
+    with warnings.catch_warnings():
+        # It imports examples of its own; where they can be imported, they say that they are old.
+        warnings.simplefilter("ignore")
+        import pettingzoo.test
 
     untyped: Any = pettingzoo.test
 
