@@ -19,7 +19,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from sides import Server, compare, take_turns
+from sides import TRL_OPTIONS, Server, compare, take_turns
 
 EPISODES, TURNS, TOKENS, LR = 8, 4, 48, 1e-6
 AT_ONCE, LONGEST = 2, 1500  # episodes in a pass, and tokens of an episode
@@ -178,26 +178,15 @@ def serve_trl(server: Server) -> None:
         env.reset(options={"task_id": task})
         rows.append({"prompt": list(env.unwrapped.messages), "task": task})
     options: dict[str, Any] = {
+        **TRL_OPTIONS,
         "per_device_train_batch_size": AT_ONCE,
         "gradient_accumulation_steps": EPISODES // AT_ONCE,
         "num_generations": EPISODES,
         "max_completion_length": 4096,
         "max_tool_calling_iterations": TURNS - 1,
         "generation_kwargs": {"min_new_tokens": TOKENS, "max_new_tokens": TOKENS},
-        "temperature": 1.0,
-        "loss_type": "grpo",
-        "beta": 0.0,
         "learning_rate": LR,
-        "lr_scheduler_type": "constant",
-        "gradient_checkpointing": False,
-        "shuffle_dataset": False,
-        "logging_strategy": "no",
-        "save_strategy": "no",
-        "report_to": [],
-        "use_cpu": True,
-        "bf16": False,
         "max_steps": 100,
-        "disable_tqdm": True,
     }
     trainer = GRPOTrainer(
         model=model,

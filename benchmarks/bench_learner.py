@@ -19,7 +19,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from sides import Server, compare, take_turns
+from sides import TRL_OPTIONS, Server, compare, take_turns
 
 COMPLETIONS, TOKENS, LR = 8, 64, 1e-6
 PROMPT = (
@@ -104,24 +104,13 @@ def serve_trl(server: Server) -> None:
         return [reward_of(completion[0]["content"]) for completion in completions]
 
     options: dict[str, Any] = {
+        **TRL_OPTIONS,
         "per_device_train_batch_size": COMPLETIONS,
         "num_generations": COMPLETIONS,
         "max_completion_length": TOKENS,
         "generation_kwargs": {"min_new_tokens": TOKENS},
-        "temperature": 1.0,
-        "loss_type": "grpo",
-        "beta": 0.0,
         "learning_rate": LR,
-        "lr_scheduler_type": "constant",
-        "gradient_checkpointing": False,
-        "shuffle_dataset": False,
-        "logging_strategy": "no",
-        "save_strategy": "no",
-        "report_to": [],
-        "use_cpu": True,
-        "bf16": False,
         "max_steps": 10_000,
-        "disable_tqdm": True,
     }
     trainer = GRPOTrainer(
         model=model,

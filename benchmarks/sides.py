@@ -14,7 +14,23 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Server", "compare", "take_turns"]
+__all__ = ["TRL_OPTIONS", "Server", "compare", "take_turns"]
+
+TRL_OPTIONS: Mapping[str, Any] = {
+    "temperature": 1.0,
+    "loss_type": "grpo",
+    "beta": 0.0,
+    "lr_scheduler_type": "constant",
+    "gradient_checkpointing": False,
+    "shuffle_dataset": False,
+    "logging_strategy": "no",
+    "save_strategy": "no",
+    "report_to": [],
+    "use_cpu": True,
+    "bf16": False,
+    "disable_tqdm": True,
+}
+"""Of GRPOTrainer, in every comparison: GRPO without KL, nothing recomputed, nothing written."""
 
 
 class Server:

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from palaestra.envs.swe.sandboxes.base import MIB, Backend, ExecResult, Limits, Sandbox
+from palaestra.envs.swe.sandboxes.base import MIB, WORK, Backend, ExecResult, Limits, Sandbox
 from palaestra.errors import ConfigError, ToolError
 
 __all__ = ["ABILITIES", "BEHAVIOURS", "Behaviour", "Finding", "conform"]
@@ -187,7 +187,7 @@ def _folders_above_are_made(backend: Backend) -> None:
     with backend.start(limits=_SMALL) as sandbox:
         sandbox.write_file("a/b/c/d", b"1")
         sandbox.write_file("a/b/e", b"2")
-        _same(sandbox.read_file("a/./b//c/d") + sandbox.read_file("/work/a/b/e"), b"12")
+        _same(sandbox.read_file("a/./b//c/d") + sandbox.read_file(f"{WORK}/a/b/e"), b"12")
 
 
 @_needs()
@@ -201,7 +201,7 @@ def _missing_files_are_refused(backend: Backend) -> None:
 def _folders_are_no_files(backend: Backend) -> None:
     with backend.start(limits=_SMALL) as sandbox:
         sandbox.write_file("folder/file", b"")
-        for path in ("folder", ".", "/work", ""):
+        for path in ("folder", ".", WORK, ""):
             _refused(sandbox.read_file, path)
             _refused(sandbox.write_file, path, b"x")
 
@@ -218,7 +218,7 @@ def _files_are_no_folders(backend: Backend) -> None:
 @_needs()
 def _paths_cannot_climb_out(backend: Backend) -> None:
     with backend.start(limits=_SMALL) as sandbox:
-        for path in ("..", "../x", "a/../../x", "/work/../etc/passwd", "a/.."):
+        for path in ("..", "../x", "a/../../x", f"{WORK}/../etc/passwd", "a/.."):
             _refused(sandbox.read_file, path)
             _refused(sandbox.write_file, path, b"x")
 
