@@ -196,6 +196,8 @@ class Trainer:
             )
 
         self.places = [playground(name, ground) for name, ground in grounds.items()]
+        # Of several environments none can say an answer for the others.
+        self.learned_from = self.places[0].models if len(self.places) == 1 else Models(scorer=scorer)
         self.checkpoints = Checkpoints(folder / "checkpoints", recipe.train.keep)
         self.step = 0
         self.rows: list[dict[str, float]] = []
@@ -261,9 +263,8 @@ class Trainer:
         else:
             values["learner/nothing_to_learn"] = 1.0
         for part, name in ((self.credit, "credit"), (self.advantage, "advantage")):
-            if hasattr(part, "update"):
-                for mine, models in rounds:
-                    values |= prefixed(name, part.update(mine, models))
+            if hasattr(part, "update"):  # once a step, whatever it was played in: some count their updates
+                values |= prefixed(name, part.update(episodes, self.learned_from))
         clock |= {"rollout": played - begin, "credit": judged - played, "update": time.monotonic() - judged}
         return values, episodes
 

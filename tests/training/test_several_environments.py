@@ -18,6 +18,7 @@ from palaestra.harness.training.playground import credit_of
 from palaestra.harness.training.recipe import load_recipe
 from palaestra.models import FakeScorer
 from palaestra.rewards.base import CreditResult, Models
+from palaestra.rewards.outcome import Outcome
 
 ALSO = ("also.silent.id=palaestra_training_toys:training/Silence-v0", "also.silent.tasks_per_step=2")
 TWICE = ("also.again.id=palaestra_training_toys:training/Letters-v0", "also.again.tasks_per_step=1")
@@ -47,6 +48,18 @@ def test_every_step_plays_and_every_evaluation_measures_all_of_them(small_steps,
     assert "Outcome in palaestra_training_toys:training/Letters-v0" in page
     state = json.loads((tmp_path / "checkpoints" / "step-2" / "state.json").read_text())["state"]
     assert len(state["advantage"]["scales"]) == 2
+
+
+def test_what_learns_is_updated_once_a_step_with_all_episodes(small_steps, tmp_path, monkeypatch):
+    seen = []
+
+    def update(self, episodes, models):
+        seen.append((len(episodes), models.scorer is not None, models.render_answer))
+        return {}
+
+    monkeypatch.setattr(Outcome, "update", update, raising=False)
+    train(small_steps(*ALSO, "train.steps=2"), tmp_path)
+    assert seen == [((3 + 2) * 4, True, None)] * 2
 
 
 def test_one_environment_twice_is_two_groups_of_every_task(small_steps, tmp_path):
